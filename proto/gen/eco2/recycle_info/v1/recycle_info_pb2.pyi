@@ -1,0 +1,159 @@
+from buf.validate import validate_pb2 as _validate_pb2
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Material(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MATERIAL_UNSPECIFIED: _ClassVar[Material]
+    MATERIAL_CARDBOARD: _ClassVar[Material]
+    MATERIAL_PAPER: _ClassVar[Material]
+    MATERIAL_PAPER_PACK: _ClassVar[Material]
+    MATERIAL_GLASS: _ClassVar[Material]
+    MATERIAL_METAL: _ClassVar[Material]
+    MATERIAL_PLASTIC: _ClassVar[Material]
+    MATERIAL_VINYL: _ClassVar[Material]
+    MATERIAL_STYROFOAM: _ClassVar[Material]
+    MATERIAL_TEXTILE: _ClassVar[Material]
+    MATERIAL_BATTERY: _ClassVar[Material]
+    MATERIAL_LIGHTING: _ClassVar[Material]
+    MATERIAL_ELECTRONICS: _ClassVar[Material]
+    MATERIAL_FOOD: _ClassVar[Material]
+    MATERIAL_WOOD: _ClassVar[Material]
+    MATERIAL_CERAMIC: _ClassVar[Material]
+    MATERIAL_GENERAL: _ClassVar[Material]
+    MATERIAL_UNKNOWN: _ClassVar[Material]
+MATERIAL_UNSPECIFIED: Material
+MATERIAL_CARDBOARD: Material
+MATERIAL_PAPER: Material
+MATERIAL_PAPER_PACK: Material
+MATERIAL_GLASS: Material
+MATERIAL_METAL: Material
+MATERIAL_PLASTIC: Material
+MATERIAL_VINYL: Material
+MATERIAL_STYROFOAM: Material
+MATERIAL_TEXTILE: Material
+MATERIAL_BATTERY: Material
+MATERIAL_LIGHTING: Material
+MATERIAL_ELECTRONICS: Material
+MATERIAL_FOOD: Material
+MATERIAL_WOOD: Material
+MATERIAL_CERAMIC: Material
+MATERIAL_GENERAL: Material
+MATERIAL_UNKNOWN: Material
+
+class Item(_message.Message):
+    __slots__ = ("item_id", "key", "name_ko", "name_en", "aliases", "material", "category_major", "category_middle", "rule_id", "guide_ko", "guide_en", "source_url", "regional", "contact")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NAME_KO_FIELD_NUMBER: _ClassVar[int]
+    NAME_EN_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MIDDLE_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    GUIDE_KO_FIELD_NUMBER: _ClassVar[int]
+    GUIDE_EN_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
+    REGIONAL_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    key: str
+    name_ko: str
+    name_en: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    material: Material
+    category_major: str
+    category_middle: str
+    rule_id: str
+    guide_ko: Guide
+    guide_en: Guide
+    source_url: str
+    regional: bool
+    contact: str
+    def __init__(self, item_id: _Optional[str] = ..., key: _Optional[str] = ..., name_ko: _Optional[str] = ..., name_en: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., material: _Optional[_Union[Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., guide_ko: _Optional[_Union[Guide, _Mapping]] = ..., guide_en: _Optional[_Union[Guide, _Mapping]] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., contact: _Optional[str] = ...) -> None: ...
+
+class Guide(_message.Message):
+    __slots__ = ("description", "bin", "steps", "do_not")
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    BIN_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    DO_NOT_FIELD_NUMBER: _ClassVar[int]
+    description: str
+    bin: str
+    steps: _containers.RepeatedScalarFieldContainer[str]
+    do_not: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, description: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., do_not: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListItemsRequest(_message.Message):
+    __slots__ = ("query", "category", "page_size", "page_token")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    category: str
+    page_size: int
+    page_token: str
+    def __init__(self, query: _Optional[str] = ..., category: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListItemsResponse(_message.Message):
+    __slots__ = ("items", "next_page_token")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Item]
+    next_page_token: str
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetItemRequest(_message.Message):
+    __slots__ = ("item_id",)
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    def __init__(self, item_id: _Optional[str] = ...) -> None: ...
+
+class GetItemResponse(_message.Message):
+    __slots__ = ("item",)
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    item: Item
+    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ...) -> None: ...
+
+class AskRequest(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    def __init__(self, question: _Optional[str] = ...) -> None: ...
+
+class AskResponse(_message.Message):
+    __slots__ = ("answer", "candidates")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    candidates: _containers.RepeatedCompositeFieldContainer[Answer]
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("item_id", "item_name", "category_major", "category_middle", "rule_id", "source_url", "text", "confidence")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MIDDLE_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    item_name: str
+    category_major: str
+    category_middle: str
+    rule_id: str
+    source_url: str
+    text: str
+    confidence: float
+    def __init__(self, item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., text: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
