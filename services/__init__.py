@@ -1,0 +1,1 @@
+"""The domains, one package each, and the kit they share."""

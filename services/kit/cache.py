@@ -1,0 +1,129 @@
+"""Redis: clients with deadlines, state that only moves forward, and one listener for many waiters."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+from collections.abc import Iterator, Mapping
+
+import redis
+
+from services.kit.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+# KEYS: the hash. ARGV: seq, TTL in seconds, channel, message, then field, value, field, value, …
+_ADVANCE = """
+local seq = tonumber(redis.call('HGET', KEYS[1], 'seq') or '-1')
+if tonumber(ARGV[1]) <= seq then return 0 end
+redis.call('HSET', KEYS[1], 'seq', ARGV[1], unpack(ARGV, 5))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+"""
+
+
+def connect(url: str, db: int, timeout_s: float = 1.0) -> redis.Redis:
+    """A client of one database number. Answers are str; each command has a deadline and is not retried."""
+    return redis.Redis.from_url(
+        url,
+        db=db,
+        decode_responses=True,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        retry=None,
+    )
+
+
+@contextlib.contextmanager
+def reaching() -> Iterator[None]:
+    """Within the block a Redis that cannot be reached is UNAVAILABLE (CACHE_UNAVAILABLE)."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Unavailable("the cache cannot be reached", reason="CACHE_UNAVAILABLE") from error
+
+
+class Board:
+    """Hashes that only move forward, with an announcement of each move.
+
+    channel: the pub/sub channel; a message is the key that moved. ttl_s: seconds a hash lives after its last move.
+    """
+
+    def __init__(self, client: redis.Redis, channel: str, ttl_s: int):
+        self._client, self._channel, self._ttl_s = client, channel, ttl_s
+        self._script = client.register_script(_ADVANCE)
+
+    def advance(self, key: str, seq: int, fields: Mapping[str, str | int]) -> bool:
+        """Set `fields` of the hash when `seq` is greater than its last; False when it was not."""
+        flat = [part for item in fields.items() for part in item]
+        with reaching():
+            return bool(self._script(keys=[key], args=[seq, self._ttl_s, self._channel, key, *flat]))
+
+    def read(self, key: str) -> dict[str, str]:
+        """The hash with its `seq`; empty when there is none."""
+        with reaching():
+            return self._client.hgetall(key)
+
+
+class Listener:
+    """One subscription for a whole process, fanned out to the threads that wait for a key.
+
+    A lost connection is made again, with growing pauses; every waiter is woken then, since a message may have been
+    missed.
+    """
+
+    def __init__(self, client: redis.Redis, channel: str):
+        self._client, self._channel = client, channel
+        self._waiters: dict[str, set[threading.Event]] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"listener-{channel}", daemon=True)
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def waiting(self, key: str) -> Iterator[threading.Event]:
+        """An event that is set at each message about `key`; the waiter clears it."""
+        event = threading.Event()
+        with self._lock:
+            self._waiters.setdefault(key, set()).add(event)
+        try:
+            yield event
+        finally:
+            with self._lock:
+                self._waiters[key].discard(event)
+                if not self._waiters[key]:
+                    del self._waiters[key]
+
+    def wake(self, key: str | None = None) -> None:
+        """Wake the waiters of one key, or all."""
+        with self._lock:
+            keys = list(self._waiters) if key is None else [key]
+            events = [event for each in keys for event in self._waiters.get(each, ())]
+        for event in events:
+            event.set()
+
+    def close(self) -> None:
+        self._closed.set()
+        self.wake()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        pause_s = 0.1
+        while not self._closed.is_set():
+            try:
+                with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+                    subscription.subscribe(self._channel)
+                    self.wake()
+                    while not self._closed.is_set():
+                        message = subscription.get_message(timeout=0.5)
+                        pause_s = 0.1
+                        if message:
+                            self.wake(message["data"])
+            except redis.RedisError as error:
+                log.warning("subscription to %s lost: %s", self._channel, error)
+                self._closed.wait(pause_s * random.uniform(0.5, 1.5))
+                pause_s = min(pause_s * 2, 5)

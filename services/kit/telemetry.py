@@ -1,0 +1,86 @@
+"""Structured logs, and the request id that every hop of one request shares.
+
+The id arrives as gRPC metadata `x-request-id` (Envoy makes it) or as an AMQP header of that name, is bound to the
+thread while the work runs, and leaves again with every call and message that the work makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+import uuid_utils
+
+REQUEST_ID = "x-request-id"
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+# Credentials in URLs, bearer tokens, and anything assigned to a telling name.
+_SECRETS = re.compile(
+    r"(?i)(?P<url>://[^:/@\s]*:)[^@\s]+(?=@)|(?P<bearer>bearer\s+)\S+|(?P<named>(?:password|secret|token)\"?\s*[=:]\s*)\S+"
+)
+
+
+def request_id() -> str:
+    """The id bound to this thread's work, or an empty string."""
+    return _request_id.get()
+
+
+@contextlib.contextmanager
+def bound(identifier: str = "") -> Iterator[str]:
+    """Bind a request id, a new one when it is empty, for the length of a block."""
+    token = _request_id.set(identifier[:100] or str(uuid_utils.uuid7()))
+    try:
+        yield _request_id.get()
+    finally:
+        _request_id.reset(token)
+
+
+def redact(text: str) -> str:
+    return _SECRETS.sub(lambda match: next(filter(None, match.groups())) + "***", text)
+
+
+def setup(process: str, level: str = "INFO") -> None:
+    """Log JSON, a line a record, to stderr: time, level, process, logger, request_id, message and extra fields.
+
+    Extra fields come as `extra={"fields": {...}}`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(process))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("pika").setLevel(logging.ERROR)
+    threading.excepthook = _log_dead_thread
+
+
+class _Json(logging.Formatter):
+    def __init__(self, process: str):
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "process": self._process,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        if request_id():
+            line["request_id"] = request_id()
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["stack"] = redact("".join(traceback.format_exception(*record.exc_info)))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _log_dead_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:
+        info = (args.exc_type, args.exc_value, args.exc_traceback)
+        logging.getLogger(__name__).critical("thread %s died", args.thread and args.thread.name, exc_info=info)
