@@ -277,7 +277,7 @@ def s3(home: Home, ports: Ports) -> list[Part]:
                 *(f"-{key}={value}" for key, value in flags.items()),
             ),
             ready=probes.s3(**vars(access)),
-            env=BASE_ENV | {"HOME": str(folder), "TMPDIR": os.environ.get("TMPDIR", "/tmp")},  # noqa: TID251
+            env=BASE_ENV | {"HOME": str(folder), "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
             cwd=folder,
             port=ports["s3"],
             prepare=prepare,

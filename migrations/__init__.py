@@ -1,0 +1,1 @@
+"""The database's roles and schemas: one Alembic lineage for each schema."""

@@ -1,0 +1,86 @@
+"""Real servers for the tests: started once a session on free ports, with a database of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg import sql
+
+import migrations.__main__ as migrations
+from services.kit.database import Database
+from stack.api import Infrastructure, infrastructure
+
+LOGINS = {
+    "auth": "api_auth_role",
+    "users": "api_users_role",
+    "locations": "api_locations_role",
+    "waste": "api_waste_role",
+    "recycle_info": "api_recycle_role",
+    "chat_llm": "api_chat_role",
+    "tasks": "worker_role",
+}
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Infrastructure:
+    """PostgreSQL, RabbitMQ, Redis and S3, empty."""
+    with infrastructure() as running:
+        yield running
+
+
+class Postgres:
+    """A migrated template database, and copies of it."""
+
+    def __init__(self, admin_url: str):
+        self.admin_url = admin_url
+        self.passwords = {login: secrets.token_hex(8) for login in LOGINS.values()}
+        migrations.apply(admin_url, self.passwords, database="template")
+
+    def copy(self) -> str:
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template").format(sql.Identifier(name)))
+        return name
+
+    def drop(self, name: str) -> None:
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def url(self, database: str, schema: str | None = None) -> str:
+        """As the login role of a schema; as the superuser without one."""
+        url = sa.make_url(self.admin_url).set(database=database)
+        if schema:
+            url = url.set(username=LOGINS[schema], password=self.passwords[LOGINS[schema]])
+        return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers) -> Postgres:
+    return Postgres(servers.postgres_admin_url)
+
+
+@pytest.fixture
+def database_name(postgres) -> str:
+    """A fresh copy of the migrated database."""
+    name = postgres.copy()
+    yield name
+    postgres.drop(name)
+
+
+@pytest.fixture
+def database(postgres, database_name):
+    """Makes the Database of a domain, logged in as its own role."""
+    opened = []
+
+    def connect(schema: str, **options) -> Database:
+        opened.append(Database(postgres.url(database_name, schema), **options))
+        return opened[-1]
+
+    yield connect
+    for each in opened:
+        each.close()
