@@ -12,8 +12,6 @@ def upgrade() -> None:
             id uuid PRIMARY KEY,
             key varchar(100) NOT NULL CONSTRAINT items_key_unique UNIQUE,
             name varchar(200) NOT NULL,
-            name_en varchar(200) NOT NULL,
-            aliases text[] NOT NULL DEFAULT '{}',
             material varchar(20) NOT NULL,
             category varchar(50) NOT NULL,
             category_middle varchar(50) NOT NULL,

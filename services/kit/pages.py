@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from services.kit.errors import invalid
@@ -23,8 +24,9 @@ def token(cursor: list[Any], *filters: object) -> str:
     return base64.urlsafe_b64encode(json.dumps([_mark(filters), cursor]).encode()).decode()
 
 
-def cursor(page_token: str, length: int, *filters: object) -> list[Any] | None:
-    """The cursor of `length` values inside a token, None for the first page.
+def cursor(page_token: str, kinds: tuple[Callable[[Any], Any], ...], *filters: object) -> list[Any] | None:
+    """The cursor inside a token, each value made by its kind (`int`, `UUID`, `datetime.fromisoformat`); None for the
+    first page.
 
     Fails with INVALID_ARGUMENT when the token is not ours or belongs to a request with other filters.
     """
@@ -32,13 +34,12 @@ def cursor(page_token: str, length: int, *filters: object) -> list[Any] | None:
         return None
     try:
         mark, values = json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, binascii.Error):
+        made = [kind(value) for kind, value in zip(kinds, values, strict=True)]
+    except (ValueError, TypeError, AttributeError, binascii.Error):
         raise invalid("page_token", "is not a token of this service") from None
     if mark != _mark(filters):
         raise invalid("page_token", "belongs to a request with other filters")
-    if not isinstance(values, list) or len(values) != length:
-        raise invalid("page_token", "is not a token of this service")
-    return values
+    return made
 
 
 def _mark(filters: tuple[object, ...]) -> str:

@@ -1,0 +1,38 @@
+"""The recycle_info process. Usage: python -m services.recycle_info, configured by the environment (see Config)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eco2.recycle_info.v1 import internal_pb2_grpc, recycle_info_pb2_grpc
+
+from services.kit import config, server, telemetry
+from services.kit.database import Database
+from services.recycle_info import corpus, store
+from services.recycle_info.catalogue import Catalogue, item_id, rule_id
+from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
+
+
+@dataclass(frozen=True)
+class Config:
+    listen: str
+    api_recycle_db_url: str = config.secret()
+
+
+def main() -> None:
+    telemetry.setup("recycle_info")
+    settings = config.load(Config)
+    database = Database(settings.api_recycle_db_url)
+    with database.writing() as tx:
+        store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
+    with database.reading() as connection:
+        catalogue = Catalogue({item["key"]: item for _, _, item in store.list_all(connection)})
+    services = [
+        (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(database, catalogue)),
+        (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(catalogue)),
+    ]
+    server.run(server.Server(settings.listen, services), database.close)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Statements of the schema `recycle_info`. A row of an item is (item_id, rule_id, item), item as in corpus.Item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from services.kit.errors import NotFound
+from services.recycle_info.corpus import Item
+
+Row = tuple[UUID, UUID, Item]
+
+_COLUMNS = (
+    "SELECT items.id, rules.id AS rule_id, rules.rule FROM items JOIN recycling_rules rules ON rules.item_id = items.id"
+)
+_GET = sa.text(f"{_COLUMNS} WHERE items.id = :item_id")
+_ALL = sa.text(f"{_COLUMNS} ORDER BY items.name, items.id")
+_BY_KEY = sa.text(f"{_COLUMNS} WHERE items.key = ANY(:keys) ORDER BY array_position(:keys, items.key::text)")
+_PAGE = sa.text(f"""
+    {_COLUMNS}
+    WHERE (items.name, items.id) > (:name, :item_id) AND :category IN ('', items.category, items.category_middle)
+    ORDER BY items.name, items.id LIMIT :limit
+""")
+_SYNC = sa.text("""
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(:rows) AS (id uuid, rule_id uuid, item jsonb)
+    ), gone AS (
+        DELETE FROM items WHERE id NOT IN (SELECT id FROM given)
+    ), kept AS (
+        INSERT INTO items (id, key, name, material, category, category_middle, description, how_to_recycle, do_not_do)
+        SELECT id, item ->> 'key', item ->> 'name_ko', item ->> 'material', item ->> 'category_major',
+            item ->> 'category_middle', item ->> 'description_ko', item -> 'steps_ko', item -> 'do_not_ko'
+        FROM given ORDER BY id
+        ON CONFLICT (id) DO UPDATE SET key = excluded.key, name = excluded.name, material = excluded.material,
+            category = excluded.category, category_middle = excluded.category_middle,
+            description = excluded.description, how_to_recycle = excluded.how_to_recycle,
+            do_not_do = excluded.do_not_do
+    )
+    INSERT INTO recycling_rules (id, item_id, rule, source_url, regional)
+    SELECT rule_id, id, item, item ->> 'source_url', (item ->> 'region_flag')::boolean FROM given ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET item_id = excluded.item_id, rule = excluded.rule,
+        source_url = excluded.source_url, regional = excluded.regional
+""").bindparams(sa.bindparam("rows", type_=JSONB))
+
+
+def sync_items(tx: sa.Connection, rows: Iterable[Row]) -> None:
+    """Make the tables hold exactly these items. Idempotent."""
+    given = [{"id": str(item_id), "rule_id": str(rule_id), "item": item} for item_id, rule_id, item in rows]
+    tx.execute(_SYNC, {"rows": given})
+
+
+def get_item(connection: sa.Connection, item_id: UUID) -> Row:
+    """Fails with NotFound (ITEM_NOT_FOUND)."""
+    row = connection.execute(_GET, {"item_id": item_id}).one_or_none()
+    if row is None:
+        raise NotFound("no such item", reason="ITEM_NOT_FOUND", item_id=item_id)
+    return row
+
+
+def list_all(connection: sa.Connection) -> list[Row]:
+    return connection.execute(_ALL).all()
+
+
+def list_by_key(connection: sa.Connection, keys: list[str]) -> list[Row]:
+    """The items of these keys, in their order; keys without an item are left out."""
+    return connection.execute(_BY_KEY, {"keys": keys}).all()
+
+
+def list_page(connection: sa.Connection, category: str, after: list, limit: int) -> list[Row]:
+    """Up to `limit` items after [name, item_id], by name; category is a major or middle one, or empty for all."""
+    name, item_id = after
+    return connection.execute(_PAGE, {"category": category, "name": name, "item_id": item_id, "limit": limit}).all()
