@@ -1,0 +1,80 @@
+"""The waste process. Usage: python -m services.waste, configured by the environment (see Config)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+
+from eco2.waste.v1 import internal_pb2_grpc, waste_pb2_grpc
+
+from services.kit import cache, config, server, telemetry
+from services.kit.broker import Publisher
+from services.kit.database import Database
+from services.waste.outcomes import WasteInternal
+from services.waste.relay import CONFIRM_S, Relay
+from services.waste.rpc import Waste
+from services.waste.s3 import Bucket
+
+# Progress of analyses: Redis database 1.
+PROGRESS_DB, PROGRESS_CHANNEL, PROGRESS_TTL_S = 1, "eco2.analysis", 86_400
+
+
+@dataclass(frozen=True)
+class Config:
+    listen: str
+    s3_endpoint_url: str
+    s3_bucket: str
+    s3_region: str
+    s3_access_key_id: str
+    api_waste_db_url: str = config.secret()
+    rabbitmq_url: str = config.secret()
+    redis_url: str = config.secret()
+    s3_secret_access_key: str = config.secret()
+    # The object store as clients reach it, where that differs.
+    s3_public_url: str = ""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def main() -> None:
+    telemetry.setup("waste")
+    settings = config.load(Config)
+    database, draining = Database(settings.api_waste_db_url, pool_size=8), Event()
+    redis = cache.connect(settings.redis_url, PROGRESS_DB)
+    board = cache.Board(redis, PROGRESS_CHANNEL, PROGRESS_TTL_S)
+    listener = cache.Listener(redis, PROGRESS_CHANNEL)
+    bucket = Bucket(
+        settings.s3_endpoint_url,
+        settings.s3_public_url,
+        settings.s3_bucket,
+        settings.s3_region,
+        settings.s3_access_key_id,
+        settings.s3_secret_access_key,
+    )
+    publisher = Publisher(settings.rabbitmq_url, topology(), name="waste-outbox", timeout_s=CONFIRM_S - 1)
+    relay = Relay(database, publisher)
+    waste = Waste(database, bucket, board, listener, relay.wake, draining, now)
+    services = [
+        (waste_pb2_grpc.add_WasteServiceServicer_to_server, waste),
+        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(database, board, now)),
+    ]
+    waits = server.Pool(
+        frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis")),
+        limit=200,
+        reason="TOO_MANY_WAITERS",
+    )
+    relay.start()
+    server.run(
+        server.Server(settings.listen, services, pools=[waits], draining=draining),
+        relay.close,
+        publisher.close,
+        listener.close,
+        database.close,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""eco2.waste.v1.WasteInternalService: what the workers found out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from eco2.waste.v1 import internal_pb2, internal_pb2_grpc
+
+from services.kit.cache import Board
+from services.kit.database import Database
+from services.kit.errors import Unavailable
+from services.waste import results, store
+
+log = logging.getLogger(__name__)
+
+# Above every progress that a worker can announce.
+_END = 1000
+
+
+class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
+    def __init__(self, database: Database, board: Board, now: Callable[[], datetime]):
+        self._database, self._board, self._now = database, board, now
+
+    def RecordOutcomes(self, request, context):
+        now = self._now()
+        asked = {UUID(outcome.analysis_id) for outcome in request.outcomes}
+        with self._database.writing() as tx:
+            known = store.lock_analyses(tx, sorted(asked))
+            given = [outcome for outcome in request.outcomes if UUID(outcome.analysis_id) in known]
+            store.update_running(tx, list(known))
+            store.sync_images(tx, [_image(outcome) for outcome in _of(given, "image")])
+            store.sync_sights(tx, [_sight(outcome) for outcome in _of(given, "sight")], now)
+            completed = [results.completed_row(each.analysis_id, each.completion) for each in _of(given, "completion")]
+            ended = dict.fromkeys(store.update_succeeded(tx, completed, now), "SUCCEEDED")
+            failed = [_failure(outcome) for outcome in _of(given, "failure")]
+            ended |= dict.fromkeys(store.update_failed(tx, failed, now), "FAILED")
+        self._announce(ended)
+        return internal_pb2.RecordOutcomesResponse(unknown_analysis_ids=map(str, sorted(asked - known)))
+
+    def _announce(self, ended: dict[UUID, str]) -> None:
+        try:
+            for analysis_id, state in ended.items():
+                fields = {"state": state, "stage": "", "progress": 100}
+                self._board.advance(f"analysis:{analysis_id}", _END, fields)
+        except Unavailable as fault:
+            # The database has it; who waits looks there again by itself.
+            log.warning("an end was not announced: %s", fault.message)
+
+
+def _of(outcomes, kind: str) -> list[internal_pb2.Outcome]:
+    """The outcomes of one kind, one for each analysis: a statement must not touch a row twice."""
+    return list({each.analysis_id: each for each in outcomes if each.WhichOneof("outcome") == kind}.values())
+
+
+def _image(outcome: internal_pb2.Outcome) -> dict:
+    image = outcome.image
+    return {
+        "analysis_id": outcome.analysis_id,
+        "object_key": image.object_key,
+        "thumbnail_key": image.thumbnail_key,
+        "sha256": image.sha256.hex(),
+        "width": image.width,
+        "height": image.height,
+    }
+
+
+def _sight(outcome: internal_pb2.Outcome) -> dict:
+    sight = outcome.sight
+    return {
+        "analysis_id": outcome.analysis_id,
+        "provider": sight.provider,
+        "model": sight.model,
+        "cached": sight.cached,
+        "sight": results.to_json(sight),
+    }
+
+
+def _failure(outcome: internal_pb2.Outcome) -> dict:
+    return {
+        "analysis_id": outcome.analysis_id,
+        "reason": outcome.failure.reason,
+        "message": outcome.failure.message,
+    }

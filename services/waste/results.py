@@ -1,0 +1,88 @@
+"""From rows and workers' findings to what the user is shown. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+from eco2.recycle_info.v1.recycle_info_pb2 import Material
+from eco2.waste.v1 import internal_pb2, waste_pb2
+from google.protobuf import json_format
+
+ENDED = frozenset({waste_pb2.ANALYSIS_STATE_SUCCEEDED, waste_pb2.ANALYSIS_STATE_FAILED})
+
+
+def to_json(message) -> dict:
+    """As stored in jsonb: proto JSON with the proto's field names."""
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def request_hash(request: waste_pb2.CreateAnalysisRequest) -> bytes:
+    """Equal for requests that ask for the same."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+
+
+def compose(completion: internal_pb2.Completion) -> waste_pb2.AnalysisResult:
+    """The answer from what was seen, the rule and the words. What the user said of the thing outweighs the photo."""
+    sight, rule, reply = completion.sight, completion.rule, completion.reply
+    result = waste_pb2.AnalysisResult(
+        material=rule.material if rule.rule_id else sight.material,
+        item_id=rule.item_id,
+        item_name=rule.item_name,
+        category_major=rule.category_major,
+        category_middle=rule.category_middle,
+        confidence=round(sight.confidence, 4),
+        advice=waste_pb2.Advice(steps=reply.steps, warnings=reply.warnings, text=reply.text),
+        rule_id=rule.rule_id,
+        source_url=rule.source_url,
+        provider=sight.provider,
+        cached=sight.cached,
+        bin=rule.bin,
+    )
+    if reply.follow_up_question:
+        result.follow_up_question = reply.follow_up_question
+    return result
+
+
+def completed_row(analysis_id: str, completion: internal_pb2.Completion) -> dict:
+    result = compose(completion)
+    return {
+        "analysis_id": analysis_id,
+        "material": Material.Name(result.material),
+        "confidence": result.confidence,
+        "result": to_json(result),
+    }
+
+
+def analysis(row: sa.Row, progress: Mapping[str, str], sign: Callable[[str], str]) -> waste_pb2.Analysis:
+    """progress: the live hash of a running analysis, or empty. sign: object key → short-lived URL."""
+    made = waste_pb2.Analysis(
+        analysis_id=str(row.id),
+        image_id=str(row.image_id),
+        state=f"ANALYSIS_STATE_{row.state}",
+        question=row.question,
+        create_time=row.created_at,
+    )
+    if made.state in ENDED:
+        made.progress = 100
+        made.complete_time.FromDatetime(row.completed_at)
+    elif progress:
+        made.state = waste_pb2.ANALYSIS_STATE_RUNNING
+        # 100 is for what has ended, and only the database says so.
+        made.progress = min(int(progress["progress"]), 99)
+        made.stage = progress["stage"]
+    if row.failure_reason:
+        made.failure.reason, made.failure.message = row.failure_reason, row.failure_message
+    if row.analysis_result:
+        json_format.ParseDict(row.analysis_result, made.result, ignore_unknown_fields=True)
+    if row.clean_key:
+        made.image_url, made.thumbnail_url = sign(row.clean_key), sign(row.thumbnail_key)
+    return made
+
+
+def language(question: str) -> str:
+    """The language to answer in: English for a question that has Latin letters and no Hangul, else Korean."""
+    hangul = any("가" <= letter <= "힣" or "ㄱ" <= letter <= "ㆎ" for letter in question)
+    latin = any(letter.isascii() and letter.isalpha() for letter in question)
+    return "en" if latin and not hangul else "ko"

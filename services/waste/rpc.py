@@ -1,0 +1,199 @@
+"""eco2.waste.v1.WasteService: photos in, advice out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from threading import Event
+from uuid import UUID
+
+import grpc
+import uuid_utils.compat as uuids
+from eco2.pipeline.v1 import messages_pb2
+from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
+
+from services.kit import pages, telemetry
+from services.kit.cache import Board, Listener
+from services.kit.caller import get_caller
+from services.kit.database import Database
+from services.kit.errors import AlreadyExists, FailedPrecondition, Unavailable
+from services.waste import results, store
+from services.waste.s3 import Bucket
+
+log = logging.getLogger(__name__)
+
+UPLOAD_S, DOWNLOAD_S = 900, 900
+# A waiter looks again after this long even when nothing is announced: an announcement may be lost.
+RECHECK_S, SLICE_S = 2.0, 0.5
+WATCH_S = 300.0
+_EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+_LAST = UUID(int=(1 << 128) - 1)
+# The queue of the first stage; see pipeline's Stage.
+FIRST_QUEUE = "user_input_queue"
+
+
+class Waste(waste_pb2_grpc.WasteServiceServicer):
+    """wake_relay: called after a commit that left a message in the outbox. now: the time, with its zone."""
+
+    def __init__(
+        self,
+        database: Database,
+        bucket: Bucket,
+        board: Board,
+        listener: Listener,
+        wake_relay: Callable[[], None],
+        draining: Event,
+        now: Callable[[], datetime],
+    ):
+        self._database, self._bucket, self._board, self._listener = database, bucket, board, listener
+        self._wake_relay, self._draining, self._now = wake_relay, draining, now
+
+    def CreateImage(self, request, context):
+        user_id, image_id, now = get_caller(context).user_id, uuids.uuid7(), self._now()
+        key = f"uploads/{user_id}/{image_id}/original.{_EXTENSIONS[request.content_type]}"
+        with self._database.writing() as tx:
+            store.create_image(
+                tx,
+                image_id=image_id,
+                user_id=user_id,
+                s3_key=key,
+                content_type=request.content_type,
+                size_bytes=request.size_bytes,
+                sha256=request.sha256,
+                now=now,
+            )
+        put = self._bucket.presign_put(key, request.content_type, request.size_bytes, request.sha256, UPLOAD_S)
+        expire = now + timedelta(seconds=UPLOAD_S)
+        return waste_pb2.CreateImageResponse(
+            image=waste_pb2.Image(
+                image_id=str(image_id),
+                content_type=request.content_type,
+                size_bytes=request.size_bytes,
+                create_time=now,
+            ),
+            upload=waste_pb2.Upload(url=put.url, method="PUT", headers=put.headers, expire_time=expire),
+        )
+
+    def CreateAnalysis(self, request, context):
+        user_id, now = get_caller(context).user_id, self._now()
+        with self._database.reading() as connection:
+            image = store.get_image(connection, user_id, UUID(request.image_id))
+        if image.uploaded_at is None and not self._bucket.exists(image.s3_key, image.size_bytes):
+            raise FailedPrecondition(
+                "image_id: the photo has not been uploaded yet",
+                reason="IMAGE_NOT_UPLOADED",
+                violations=(("image_id", "the photo has not been uploaded yet"),),
+                image_id=image.id,
+            )
+        job = messages_pb2.AnalysisJob(
+            analysis_id=str(uuids.uuid7()),
+            user_id=str(user_id),
+            image_id=str(image.id),
+            image_key=image.s3_key,
+            question=request.question,
+            language_code=request.language_code or results.language(request.question),
+            create_time=now,
+        )
+        request_id = UUID(request.request_id) if request.request_id else None
+        with self._database.writing() as tx:
+            created = store.create_analysis(
+                tx,
+                analysis_id=UUID(job.analysis_id),
+                user_id=user_id,
+                image_id=image.id,
+                question=job.question,
+                language=job.language_code,
+                request_id=request_id,
+                request_hash=results.request_hash(request),
+                now=now,
+            )
+            if created:
+                store.update_uploaded(tx, image.id, now)
+                store.create_message(tx, FIRST_QUEUE, job.SerializeToString(), telemetry.request_id(), now)
+                row = store.get_analysis(tx, user_id, UUID(job.analysis_id))
+            else:
+                row = store.get_requested(tx, user_id, request_id)
+        if created:
+            self._wake_relay()
+        elif row.request_hash != results.request_hash(request):
+            raise AlreadyExists(
+                "request_id: was used for another request",
+                reason="REQUEST_ID_REUSED",
+                violations=(("request_id", "was used for another request"),),
+            )
+        return waste_pb2.CreateAnalysisResponse(analysis=self._show(row))
+
+    def GetAnalysis(self, request, context):
+        return waste_pb2.GetAnalysisResponse(analysis=self._get(get_caller(context).user_id, request))
+
+    def ListAnalyses(self, request, context):
+        user_id, limit = get_caller(context).user_id, pages.size(request.page_size)
+        (before,) = pages.cursor(request.page_token, (UUID,)) or [_LAST]
+        with self._database.reading() as connection:
+            rows = store.list_analyses(connection, user_id, before, limit + 1)
+        more = pages.token([str(rows[limit - 1].id)]) if len(rows) > limit else ""
+        return waste_pb2.ListAnalysesResponse(analyses=map(self._show, rows[:limit]), next_page_token=more)
+
+    def WaitAnalysis(self, request, context):
+        for analysis in self._follow(request, context, request.timeout_s or 20):
+            if analysis.state in results.ENDED:
+                break
+        return waste_pb2.WaitAnalysisResponse(analysis=analysis)
+
+    def WatchAnalysis(self, request, context):
+        for analysis in self._follow(request, context, WATCH_S):
+            if analysis.state in results.ENDED:
+                break
+            yield waste_pb2.WatchAnalysisResponse(analysis=analysis)
+        yield waste_pb2.WatchAnalysisResponse(analysis=analysis, done=True)
+
+    def CreateFeedback(self, request, context):
+        user_id = get_caller(context).user_id
+        with self._database.writing() as tx:
+            row = store.get_analysis(tx, user_id, UUID(request.analysis_id))
+            if row.completed_at is None:
+                raise FailedPrecondition("the analysis has not ended yet", reason="ANALYSIS_NOT_FINISHED")
+            store.sync_feedback(
+                tx,
+                analysis_id=row.id,
+                user_id=user_id,
+                correct=request.correct,
+                comment=request.comment,
+                now=self._now(),
+            )
+        return waste_pb2.CreateFeedbackResponse()
+
+    def _follow(self, request, context: grpc.ServicerContext, timeout_s: float) -> Iterator[waste_pb2.Analysis]:
+        """The analysis now and after each change, until the time is up, the caller is gone or the server drains."""
+        user_id, until = get_caller(context).user_id, time.monotonic() + timeout_s
+        with self._listener.waiting(_key(request.analysis_id)) as moved:
+            shown = self._get(user_id, request)
+            yield shown
+            checked = time.monotonic()
+            while (left := until - time.monotonic()) > 0 and context.is_active() and not self._draining.is_set():
+                if not moved.wait(min(SLICE_S, left)) and time.monotonic() - checked < RECHECK_S:
+                    continue
+                moved.clear()
+                checked, before, shown = time.monotonic(), shown, self._get(user_id, request)
+                if (shown.state, shown.progress) != (before.state, before.progress):
+                    yield shown
+
+    def _get(self, user_id: UUID, request) -> waste_pb2.Analysis:
+        with self._database.reading() as connection:
+            return self._show(store.get_analysis(connection, user_id, UUID(request.analysis_id)))
+
+    def _show(self, row) -> waste_pb2.Analysis:
+        progress = {}
+        if row.completed_at is None:
+            try:
+                progress = self._board.read(_key(row.id))
+            except Unavailable as fault:
+                # How far it is can wait; that it exists and whether it has ended is in the database.
+                log.warning("progress is unknown: %s", fault.message)
+        return results.analysis(row, progress, lambda key: self._bucket.presign_get(key, DOWNLOAD_S))
+
+
+def _key(analysis_id: object) -> str:
+    return f"analysis:{analysis_id}"
