@@ -5,12 +5,26 @@ from eco2.recycle_info.v1 import internal_pb2 as _internal_pb2
 from eco2.recycle_info.v1 import recycle_info_pb2 as _recycle_info_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_UNSPECIFIED: _ClassVar[Stage]
+    STAGE_USER_INPUT: _ClassVar[Stage]
+    STAGE_VISION_ANALYSIS: _ClassVar[Stage]
+    STAGE_RULE_RETRIEVAL: _ClassVar[Stage]
+    STAGE_RESPONSE_GENERATION: _ClassVar[Stage]
+STAGE_UNSPECIFIED: Stage
+STAGE_USER_INPUT: Stage
+STAGE_VISION_ANALYSIS: Stage
+STAGE_RULE_RETRIEVAL: Stage
+STAGE_RESPONSE_GENERATION: Stage
 
 class AnalysisJob(_message.Message):
     __slots__ = ("analysis_id", "user_id", "image_id", "image_key", "question", "language_code", "create_time", "image", "sight", "rule")
