@@ -135,7 +135,7 @@ def rabbitmq(home: Home, ports: Ports) -> list[Part]:
         "vm_memory_high_watermark.absolute": "512MB",
         "disk_free_limit.absolute": "50MB",
         "log.console": "true",
-        "log.console.use_colors": "false",
+        "log.console.use_colors": "off",
         "log.file": "false",
     }
     home.write("rabbitmq/rabbitmq.conf", "".join(f"{key} = {value}\n" for key, value in config.items()))
