@@ -131,12 +131,14 @@ class Ports:
         "worker_ai",
     )
 
-    def __init__(self, base: int, guard: socket.socket) -> None:
-        self.base = base
+    def __init__(self, base: int, guard: socket.socket, edge: int | None = None) -> None:
+        self._numbers = {name: base + number for number, name in enumerate(self.NAMES)}
+        if edge is not None:
+            self._numbers["edge"] = edge
         self._guard = guard
 
     def __getitem__(self, name: str) -> int:
-        return self.base + self.NAMES.index(name)
+        return self._numbers[name]
 
     def release(self) -> None:
         self._guard.close()
@@ -166,24 +168,28 @@ def is_free(port: int) -> bool:
 def _candidates(home: Home, anywhere: bool) -> Iterator[int]:
     remembered = home.path / "ports.json"
     if remembered.exists():
-        yield json.loads(remembered.read_text())["base"]
+        yield json.loads(remembered.read_text())["guard"]
     bases = [FIRST_PORT + BLOCK * number for number in range(BLOCKS)]
     yield from random.sample(bases, BLOCKS) if anywhere else bases
 
 
-def claim_ports(home: Home, anywhere: bool = False) -> Ports:
-    """Claims the block used last time if it is free, else another one, and remembers it.
+def claim_ports(home: Home, *, edge: int | None = None, anywhere: bool = False) -> Ports:
+    """Claims the block used last time if it is free, else another one, and remembers it. The edge's port may lie
+    elsewhere. Fails with HomeError when that one, or every block, is busy.
 
     `anywhere` tries blocks in a random order, for many stacks that start at once. The guard port stays bound, so two
     stacks never hold the same block, even while neither has started a server yet.
     """
+    if edge is not None and not is_free(edge):
+        raise HomeError(f"port {edge} is in use by something else; choose another: `make up ECO2_PORT=…`")
     for base in _candidates(home, anywhere):
         try:
             guard = _bound(base)
         except OSError:
             continue
         if all(is_free(base + number) for number in range(1, len(Ports.NAMES))):
-            home.write("ports.json", json.dumps({"base": base}))
-            return Ports(base, guard)
+            ports = Ports(base, guard, edge)
+            home.write("ports.json", json.dumps({name: ports[name] for name in Ports.NAMES}, indent=1))
+            return ports
         guard.close()
     raise HomeError(f"no free block of ports between {FIRST_PORT} and {FIRST_PORT + BLOCK * BLOCKS - 1}")

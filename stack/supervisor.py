@@ -20,11 +20,13 @@ from stack.parts import Part
 
 WAITING, STARTING, READY, DONE = "waiting", "starting", "ready", "done"
 BACKOFF, STOPPING, STOPPED, FAILED = "backoff", "stopping", "stopped", "failed"
+READY_STATES = (READY, DONE)
 
 BACKOFF_FIRST_S, BACKOFF_LAST_S, HEALTHY_AFTER_S = 0.25, 30.0, 30.0
 PROBE_EVERY_S = 0.1
 LEFTOVER_GRACE_S = 5
-LAST_LINES = 25
+START_LIMIT_S = 180.0
+LAST_LINES = 40
 LOG_BYTES = 16 * 1024 * 1024
 
 
@@ -61,9 +63,17 @@ class Log:
 class Supervisor:
     """Runs parts. All methods may be called from any thread."""
 
-    def __init__(self, home: Home, parts: Iterable[Part], echo: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        parts: Iterable[Part],
+        echo: Callable[[str], None] | None = None,
+        tell: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """`echo` gets each line of the common log, `tell` the name and new state of a part that has changed."""
         self.home = home
         self.log = Log(home.path / "log", echo)
+        self.tell = tell
         self.changed = threading.Condition()
         self.leaving = False
         self.error: StartError | None = None
@@ -75,12 +85,13 @@ class Supervisor:
 
     def start_all(self) -> None:
         end_leftovers(self.home)
+        self.notify()
         for runner in self._runners.values():
             runner.start()
 
-    def wait_ready(self, *names: str, timeout: float = 120.0) -> None:
+    def wait_ready(self, *names: str, timeout: float = START_LIMIT_S) -> None:
         """Returns when these parts (all, when none is named) are ready. Fails with StartError, or TimeoutError."""
-        runners = [self._runners[name] for name in names or self._runners]
+        runners = [self._named(name) for name in names or self._runners]
         with self.changed:
             if not self.changed.wait_for(lambda: self.error or all(r.is_ready for r in runners), timeout):
                 late = ", ".join(f"{r.part.name} is {r.state}" for r in runners if not r.is_ready)
@@ -102,17 +113,17 @@ class Supervisor:
         return self._runners[name].pid
 
     def start(self, name: str) -> None:
-        self._runners[name].want(True)
+        self._named(name).want(True)
 
     def stop(self, name: str) -> None:
         """Stops one part, with its grace, and leaves it stopped. Returns when it has ended."""
-        self._runners[name].want(False)
+        self._named(name).want(False)
         self.wait_state(name, STOPPED, DONE)
 
     def signal(self, name: str, number: int) -> int:
         """Sends a signal to the part's whole process group and returns its pid. Fails with LookupError when it is not
         running."""
-        return self._runners[name].signal(number)
+        return self._named(name).signal(number)
 
     def kill(self, name: str) -> int:
         """SIGKILL; returns the dead pid once the death was noticed. The part is started again, as after a crash."""
@@ -136,6 +147,11 @@ class Supervisor:
             runner.close()
         self.log.close()
 
+    def _named(self, name: str) -> "_Runner":
+        if name not in self._runners:
+            raise LookupError(f"there is no part {name}; there are {', '.join(self._runners)}")
+        return self._runners[name]
+
     def needed(self, name: str) -> bool:
         """Whether a part that still runs needs this one."""
         return any(name in other.part.needs and other.pid for other in self._runners.values())
@@ -149,7 +165,8 @@ class Supervisor:
     def notify(self) -> None:
         """Tells waiters and the state file that a part has changed."""
         with self.changed:
-            self.home.write("state.json", json.dumps({"boot": boot_id(), "parts": self.status()}, indent=1))
+            state = {"boot": boot_id(), "supervisor": os.getpid(), "parts": self.status()}
+            self.home.write("state.json", json.dumps(state, indent=1))
             self.changed.notify_all()
             for runner in self._runners.values():
                 runner.wake()
@@ -177,7 +194,7 @@ class _Runner(threading.Thread):
 
     @property
     def is_ready(self) -> bool:
-        return self.state in (READY, DONE)
+        return self.state in READY_STATES
 
     def status(self) -> dict[str, Any]:
         return {
@@ -190,9 +207,11 @@ class _Runner(threading.Thread):
         }
 
     def want(self, wanted: bool) -> None:
-        self._wanted = wanted
-        if wanted and self.state == STOPPED:
-            self._set(WAITING)
+        with self._stack.changed:
+            self._wanted = wanted
+            if wanted and self.state == STOPPED:
+                self._set(WAITING)
+            self._stack.changed.notify_all()
         self.wake()
 
     def wake(self) -> None:
@@ -211,6 +230,8 @@ class _Runner(threading.Thread):
                 self.state, self.pid = state, pid
                 self._started_ticks = start_ticks(pid) if pid else None
                 self._stack.notify()
+                if self._stack.tell:
+                    self._stack.tell(self.part.name, state)
 
     @property
     def _stopping(self) -> bool:
