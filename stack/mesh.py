@@ -48,8 +48,8 @@ def everything(home: Home, ports: Ports) -> list[Part]:
         migrations(home, ports),
         *(service(home, ports, name) for name in SERVICES),
         *(worker(home, ports, name) for name in WORKERS),
-        #gateway(home, ports),
-        #envoy(home, ports),
+        # gateway(home, ports),
+        # envoy(home, ports),
     ]
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
+from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import internal_pb2_grpc, waste_pb2_grpc
 
 from services.kit import cache, config, server, telemetry
-from services.kit.broker import Publisher
+from services.kit.broker import Publisher, Topology
 from services.kit.database import Database
 from services.waste.outcomes import WasteInternal
 from services.waste.relay import CONFIRM_S, Relay
@@ -54,7 +55,8 @@ def main() -> None:
         settings.s3_access_key_id,
         settings.s3_secret_access_key,
     )
-    publisher = Publisher(settings.rabbitmq_url, topology(), name="waste-outbox", timeout_s=CONFIRM_S - 1)
+    topology = Topology.of(messages_pb2.Stage.DESCRIPTOR)
+    publisher = Publisher(settings.rabbitmq_url, topology, name="waste-outbox", timeout_s=CONFIRM_S - 1)
     relay = Relay(database, publisher)
     waste = Waste(database, bucket, board, listener, relay.wake, draining, now)
     services = [

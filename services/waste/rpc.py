@@ -15,6 +15,7 @@ from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
 from services.kit import pages, telemetry
+from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener
 from services.kit.caller import get_caller
 from services.kit.database import Database
@@ -30,8 +31,7 @@ RECHECK_S, SLICE_S = 2.0, 0.5
 WATCH_S = 300.0
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 _LAST = UUID(int=(1 << 128) - 1)
-# The queue of the first stage; see pipeline's Stage.
-FIRST_QUEUE = "user_input_queue"
+FIRST_QUEUE = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_USER_INPUT)
 
 
 class Waste(waste_pb2_grpc.WasteServiceServicer):
