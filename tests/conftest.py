@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
+import time
+from collections.abc import Callable
 
+import grpc
 import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
 import migrations.__main__ as migrations
+from services.kit import channel
 from services.kit.database import Database
+from services.kit.server import Server
 from stack.api import Infrastructure, infrastructure
 
 LOGINS = {
@@ -84,3 +90,33 @@ def database(postgres, database_name):
     yield connect
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def serve():
+    """Starts a server of (add_…_to_server, servicer) pairs on a free port; gives a channel to it that raises Faults."""
+    servers, channels = [], []
+
+    def start(*services, **options) -> grpc.Channel:
+        servers.append(Server("127.0.0.1:0", services, **options).start())
+        channels.append(channel.connect(f"127.0.0.1:{servers[-1].port}", timeout_s=20))
+        return channels[-1]
+
+    yield start
+    for each in channels:
+        each.close()
+    for server in servers:
+        server.stop(grace_s=0)
+
+
+def as_user(user_id: object) -> tuple[tuple[str, str], ...]:
+    """The metadata by which Envoy tells a service who is calling."""
+    return (("x-claim-sub", str(user_id)),)
+
+
+def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Returns once `true()` is; fails when it is not within the time."""
+    pause, until = threading.Event(), time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until, f"still not true after {timeout_s} s"
+        pause.wait(0.02)

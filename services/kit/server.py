@@ -111,7 +111,7 @@ class _Gate(grpc.ServerInterceptor):
 
     def __init__(self, pools: tuple[Pool, ...]):
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
-        self._lanes = {method: _Lane(pool) for pool in pools for method in pool.methods}
+        self._lanes = {method: lane for lane in map(_Lane, pools) for method in lane.pool.methods}
 
     def intercept_service(self, continuation, details):
         handler = continuation(details)

@@ -1,0 +1,113 @@
+"""The waste service on real PostgreSQL, Redis, S3 and RabbitMQ."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import threading
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+import pytest
+import uuid_utils.compat as uuids
+from eco2.pipeline.v1 import messages_pb2
+from eco2.waste.v1 import internal_pb2_grpc, waste_pb2, waste_pb2_grpc
+
+from services.kit import cache, server
+from services.kit.broker import Publisher, Topology
+from services.waste.outcomes import WasteInternal
+from services.waste.relay import CONFIRM_S, Relay
+from services.waste.rpc import Waste
+from services.waste.s3 import Bucket
+from tests.conftest import as_user
+
+PHOTO = b"not really a photo, but the store does not care" * 10
+WAITS = frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis"))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclasses.dataclass
+class Running:
+    public: waste_pb2_grpc.WasteServiceStub
+    internal: internal_pb2_grpc.WasteInternalServiceStub
+    database: object
+    board: cache.Board
+    relay: Relay
+    draining: threading.Event
+    bucket: Bucket
+
+    def upload(self, user_id, photo: bytes = PHOTO) -> str:
+        """Announce and PUT a photo; gives its image_id."""
+        made = self.announce(user_id, photo)
+        assert put(made.upload, photo) == 200
+        return made.image.image_id
+
+    def announce(self, user_id, photo: bytes = PHOTO) -> waste_pb2.CreateImageResponse:
+        request = waste_pb2.CreateImageRequest(
+            content_type="image/jpeg", size_bytes=len(photo), sha256=hashlib.sha256(photo).digest()
+        )
+        return self.public.CreateImage(request, metadata=as_user(user_id))
+
+    def start(self, user_id, **fields) -> waste_pb2.Analysis:
+        fields.setdefault("image_id", "") or fields.update(image_id=self.upload(user_id))
+        return self.public.CreateAnalysis(waste_pb2.CreateAnalysisRequest(**fields), metadata=as_user(user_id)).analysis
+
+
+def put(upload, body: bytes, **headers: str) -> int:
+    """The status that the store answers a PUT with."""
+    request = urllib.request.Request(upload.url, data=body, method=upload.method, headers={**upload.headers, **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def checksum(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+
+@pytest.fixture
+def user_id():
+    return uuids.uuid7()
+
+
+@pytest.fixture
+def topology():
+    return Topology.of(messages_pb2.Stage.DESCRIPTOR)
+
+
+@pytest.fixture
+def waste(servers, database, serve, topology):
+    store, s3 = database("waste"), servers.s3
+    redis = cache.connect(servers.redis_url, 1)
+    channel_name = f"test.{uuids.uuid7()}"
+    board, listener = cache.Board(redis, channel_name, 60), cache.Listener(redis, channel_name)
+    bucket = Bucket(s3.endpoint_url, "", s3.bucket, s3.region, s3.access_key_id, s3.secret_access_key)
+    publisher = Publisher(servers.rabbitmq_url, topology, timeout_s=CONFIRM_S - 1)
+    relay, draining = Relay(store, publisher), threading.Event()
+    public = Waste(store, bucket, board, listener, relay.wake, draining, now)
+    channel = serve(
+        (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
+        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(store, board, now)),
+        pools=[server.Pool(WAITS, limit=4, reason="TOO_MANY_WAITERS")],
+        draining=draining,
+    )
+    yield Running(
+        waste_pb2_grpc.WasteServiceStub(channel),
+        internal_pb2_grpc.WasteInternalServiceStub(channel),
+        store,
+        board,
+        relay,
+        draining,
+        bucket,
+    )
+    publisher.close()
+    listener.close()
+    redis.close()

@@ -1,0 +1,251 @@
+"""The waste service over the wire."""
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+import uuid_utils.compat as uuids
+from eco2.pipeline.v1 import messages_pb2
+from eco2.recycle_info.v1 import internal_pb2 as rules_pb2
+from eco2.recycle_info.v1.recycle_info_pb2 import MATERIAL_GLASS
+from eco2.waste.v1 import internal_pb2, waste_pb2
+
+from services.kit.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+)
+from tests.conftest import as_user
+from tests.services.waste.conftest import PHOTO, checksum, put
+
+RUNNING, SUCCEEDED, FAILED = (
+    waste_pb2.ANALYSIS_STATE_RUNNING,
+    waste_pb2.ANALYSIS_STATE_SUCCEEDED,
+    waste_pb2.ANALYSIS_STATE_FAILED,
+)
+
+
+def completion(**fields) -> internal_pb2.Completion:
+    return internal_pb2.Completion(
+        sight=messages_pb2.Sight(material=MATERIAL_GLASS, confidence=0.91, provider="embedded", model="m", **fields),
+        rule=rules_pb2.ResolvedRule(
+            rule_id="r", item_id="i", item_name="유리병", material=MATERIAL_GLASS, bin="유리병류"
+        ),
+        reply=messages_pb2.Reply(steps=["헹군다"], text="헹궈서 유리병류로."),
+    )
+
+
+def record(waste, analysis_id: str, **outcome) -> list[str]:
+    request = internal_pb2.RecordOutcomesRequest(outcomes=[internal_pb2.Outcome(analysis_id=analysis_id, **outcome)])
+    return list(waste.internal.RecordOutcomes(request).unknown_analysis_ids)
+
+
+def get(waste, user_id, analysis_id: str) -> waste_pb2.Analysis:
+    request = waste_pb2.GetAnalysisRequest(analysis_id=analysis_id)
+    return waste.public.GetAnalysis(request, metadata=as_user(user_id)).analysis
+
+
+def test_the_store_takes_exactly_what_was_announced(waste, user_id):
+    upload = waste.announce(user_id).upload
+    other = bytes(len(PHOTO))
+    assert put(upload, other) >= 400
+    assert put(upload, other, **{"x-amz-checksum-sha256": checksum(other)}) >= 400
+    assert put(upload, PHOTO + b"!") >= 400
+    assert put(upload, PHOTO, **{"Content-Type": "text/html"}) >= 400
+    assert put(upload, PHOTO) == 200
+
+
+def test_an_analysis_starts_queued_and_its_message_is_in_the_outbox(waste, user_id):
+    analysis = waste.start(user_id, question="How do I recycle this?")
+    assert (analysis.state, analysis.progress) == (waste_pb2.ANALYSIS_STATE_QUEUED, 0)
+    with waste.database.reading() as connection:
+        queue, body = connection.execute(sa.text("SELECT queue, body FROM outbox")).one()
+    job = messages_pb2.AnalysisJob.FromString(body)
+    assert (queue, job.analysis_id, job.language_code) == ("user_input_queue", analysis.analysis_id, "en")
+    assert job.image_key.startswith(f"uploads/{user_id}/")
+
+
+def test_an_image_never_uploaded_is_refused_by_name(waste, user_id):
+    image_id = waste.announce(user_id).image.image_id
+    with pytest.raises(FailedPrecondition) as caught:
+        waste.start(user_id, image_id=image_id)
+    assert (caught.value.reason, caught.value.violations[0][0]) == ("IMAGE_NOT_UPLOADED", "image_id")
+
+
+def test_a_request_id_makes_one_analysis_and_refuses_another_body(waste, user_id):
+    image_id, request_id = waste.upload(user_id), str(uuids.uuid7())
+    made, barrier = [], threading.Barrier(8)
+
+    def ask():
+        barrier.wait(10)
+        made.append(waste.start(user_id, image_id=image_id, request_id=request_id).analysis_id)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(made) == 8
+    assert len(set(made)) == 1
+    with pytest.raises(AlreadyExists) as caught:
+        waste.start(user_id, image_id=image_id, request_id=request_id, question="?")
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    with waste.database.reading() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM outbox")).scalar() == 1
+
+
+def test_what_is_somebody_elses_is_not_found(waste, user_id):
+    analysis, stranger = waste.start(user_id), uuids.uuid7()
+    record(waste, analysis.analysis_id, completion=completion())
+    for call, request in (
+        (waste.public.GetAnalysis, waste_pb2.GetAnalysisRequest(analysis_id=analysis.analysis_id)),
+        (waste.public.WaitAnalysis, waste_pb2.WaitAnalysisRequest(analysis_id=analysis.analysis_id)),
+        (waste.public.CreateAnalysis, waste_pb2.CreateAnalysisRequest(image_id=analysis.image_id)),
+        (waste.public.CreateFeedback, waste_pb2.CreateFeedbackRequest(analysis_id=analysis.analysis_id)),
+    ):
+        with pytest.raises(NotFound):
+            call(request, metadata=as_user(stranger))
+        with pytest.raises(Unauthenticated):
+            call(request)
+    listed = waste.public.ListAnalyses(waste_pb2.ListAnalysesRequest(), metadata=as_user(stranger))
+    assert not listed.analyses
+
+
+def test_outcomes_move_forward_only_and_end_once(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    image = messages_pb2.CleanImage(object_key="c", thumbnail_key="t", sha256=b"1" * 32, width=2, height=1)
+    record(waste, analysis_id, image=image)
+    assert get(waste, user_id, analysis_id).state == RUNNING
+    record(waste, analysis_id, sight=completion().sight)
+    record(waste, analysis_id, completion=completion())
+    ended = get(waste, user_id, analysis_id)
+    assert (ended.state, ended.progress, ended.result.material) == (SUCCEEDED, 100, MATERIAL_GLASS)
+    assert ended.result.confidence == pytest.approx(0.91)
+    assert not ended.result.HasField("follow_up_question")
+    assert ended.image_url.startswith("http")
+    for late in ({"image": image}, {"failure": waste_pb2.Failure(reason="LATE", message="too late")}):
+        record(waste, analysis_id, **late)
+        assert get(waste, user_id, analysis_id).state == SUCCEEDED
+
+
+def test_a_failure_carries_its_reason_and_words(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    record(waste, analysis_id, failure=waste_pb2.Failure(reason="NOT_AN_IMAGE", message="사진이 아닙니다"))
+    failed = get(waste, user_id, analysis_id)
+    assert (failed.state, failed.failure.reason, failed.failure.message) == (FAILED, "NOT_AN_IMAGE", "사진이 아닙니다")
+
+
+def test_an_outcome_for_what_no_longer_exists_is_named_and_harms_nothing(waste, user_id):
+    analysis_id, gone = waste.start(user_id).analysis_id, str(uuids.uuid7())
+    request = internal_pb2.RecordOutcomesRequest(
+        outcomes=[internal_pb2.Outcome(analysis_id=each, completion=completion()) for each in (gone, analysis_id)]
+    )
+    assert list(waste.internal.RecordOutcomes(request).unknown_analysis_ids) == [gone]
+    assert get(waste, user_id, analysis_id).state == SUCCEEDED
+
+
+def test_progress_is_seen_live_and_never_claims_the_end(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    key = f"analysis:{analysis_id}"
+    assert waste.board.advance(key, 30, {"stage": "vision_analysis", "progress": 30, "state": "RUNNING"})
+    assert not waste.board.advance(key, 20, {"stage": "user_input", "progress": 20, "state": "RUNNING"})
+    shown = get(waste, user_id, analysis_id)
+    assert (shown.state, shown.progress, shown.stage) == (RUNNING, 30, "vision_analysis")
+    waste.board.advance(key, 100, {"stage": "response_generation", "progress": 100, "state": "RUNNING"})
+    assert get(waste, user_id, analysis_id).progress == 99
+
+
+def test_waiting_ends_with_the_analysis(waste, user_id):
+    analysis_id, answers = waste.start(user_id).analysis_id, []
+    request = waste_pb2.WaitAnalysisRequest(analysis_id=analysis_id, timeout_s=15)
+    thread = threading.Thread(
+        target=lambda: answers.append(waste.public.WaitAnalysis(request, metadata=as_user(user_id)).analysis)
+    )
+    thread.start()
+    record(waste, analysis_id, completion=completion())
+    thread.join(10)
+    assert answers[0].state == SUCCEEDED
+
+
+def test_waiting_gives_the_present_state_when_the_time_is_up(waste, user_id):
+    request = waste_pb2.WaitAnalysisRequest(analysis_id=waste.start(user_id).analysis_id, timeout_s=1)
+    assert (
+        waste.public.WaitAnalysis(request, metadata=as_user(user_id)).analysis.state == waste_pb2.ANALYSIS_STATE_QUEUED
+    )
+
+
+def test_watching_shows_each_change_and_says_when_it_is_done(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    stream = waste.public.WatchAnalysis(
+        waste_pb2.WatchAnalysisRequest(analysis_id=analysis_id), metadata=as_user(user_id), timeout=20
+    )
+    assert next(stream).analysis.progress == 0
+    waste.board.advance(f"analysis:{analysis_id}", 30, {"stage": "vision_analysis", "progress": 30, "state": "RUNNING"})
+    assert next(stream).analysis.progress == 30
+    record(waste, analysis_id, completion=completion())
+    last = next(stream)
+    assert (last.done, last.analysis.state) == (True, SUCCEEDED)
+    assert list(stream) == []
+
+
+def test_a_draining_server_ends_streams_with_what_it_has(waste, user_id):
+    request = waste_pb2.WatchAnalysisRequest(analysis_id=waste.start(user_id).analysis_id)
+    stream = waste.public.WatchAnalysis(request, metadata=as_user(user_id), timeout=20)
+    assert not next(stream).done
+    waste.draining.set()
+    assert next(stream).done
+
+
+def test_a_stream_of_an_unknown_analysis_is_not_found(waste, user_id):
+    request = waste_pb2.WatchAnalysisRequest(analysis_id=str(uuids.uuid7()))
+    stream = waste.public.WatchAnalysis(request, metadata=as_user(user_id), timeout=20)
+    with pytest.raises(Exception, match="no such analysis"):
+        next(stream)
+
+
+def test_too_many_waiters_are_told_so_and_short_calls_go_on(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    watch = waste_pb2.WatchAnalysisRequest(analysis_id=analysis_id)
+    streams = [waste.public.WatchAnalysis(watch, metadata=as_user(user_id), timeout=20) for _ in range(4)]
+    for stream in streams:
+        next(stream)
+    with pytest.raises(ResourceExhausted) as caught:
+        waste.public.WaitAnalysis(waste_pb2.WaitAnalysisRequest(analysis_id=analysis_id), metadata=as_user(user_id))
+    assert caught.value.reason == "TOO_MANY_WAITERS"
+    assert get(waste, user_id, analysis_id).analysis_id == analysis_id
+    for stream in streams:
+        stream.cancel()
+
+
+def test_a_list_pages_newest_first(waste, user_id):
+    image_id = waste.upload(user_id)
+    made = [waste.start(user_id, image_id=image_id).analysis_id for _ in range(5)]
+    seen, token = [], ""
+    while True:
+        page = waste.public.ListAnalyses(
+            waste_pb2.ListAnalysesRequest(page_size=2, page_token=token), metadata=as_user(user_id)
+        )
+        seen += [analysis.analysis_id for analysis in page.analyses]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == made[::-1]
+    with pytest.raises(InvalidArgument) as caught:
+        waste.public.ListAnalyses(waste_pb2.ListAnalysesRequest(page_token="x"), metadata=as_user(user_id))
+    assert caught.value.violations[0][0] == "page_token"
+
+
+def test_feedback_waits_for_the_end_and_the_last_word_counts(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    request = waste_pb2.CreateFeedbackRequest(analysis_id=analysis_id, correct=True)
+    with pytest.raises(FailedPrecondition):
+        waste.public.CreateFeedback(request, metadata=as_user(user_id))
+    record(waste, analysis_id, completion=completion())
+    waste.public.CreateFeedback(request, metadata=as_user(user_id))
+    request.correct, request.comment = False, "플라스틱이에요"
+    waste.public.CreateFeedback(request, metadata=as_user(user_id))
+    with waste.database.reading() as connection:
+        assert connection.execute(sa.text("SELECT correct, comment FROM feedback")).all() == [(False, "플라스틱이에요")]
