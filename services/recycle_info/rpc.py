@@ -31,8 +31,8 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         return recycle_info_pb2.GetItemResponse(item=_item(row))
 
     def Ask(self, request, context):
-        choices = self._catalogue.answer(request.question, detect_language(request.question))
-        candidates = [_answer(choice, detect_language(request.question)) for choice in choices]
+        language = detect_language(request.question)
+        candidates = [self._answer(choice, language) for choice in self._catalogue.answer(request.question, language)]
         return recycle_info_pb2.AskResponse(answer=candidates[0], candidates=candidates)
 
     def _search(self, request, limit):
@@ -48,6 +48,19 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         last = rows[:limit][-1] if rows else None
         return rows, last and [last[2]["name_ko"], str(last[0])]
 
+    def _answer(self, choice: Choice, language: str) -> recycle_info_pb2.Answer:
+        item = choice.advice.item
+        return recycle_info_pb2.Answer(
+            item_id=str(item_id(choice.key)),
+            item_name=self._catalogue.items[choice.key][f"name_{language}"],
+            category_major=item["category_major"],
+            category_middle=item["category_middle"],
+            rule_id=str(rule_id(item["key"])),
+            source_url=item["source_url"],
+            text=choice.advice.text,
+            confidence=choice.score,
+        )
+
 
 class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
     def __init__(self, catalogue: Catalogue):
@@ -57,13 +70,13 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
         material = recycle_info_pb2.Material.Name(request.material).removeprefix("MATERIAL_")
         language = request.language_code
         choice = self._catalogue.settle(request.item_key, material, request.question, language, request.unsure)
-        item = choice.advice.item
+        thing, item = self._catalogue.items[choice.key], choice.advice.item
         rule = internal_pb2.ResolvedRule(
             rule_id=str(rule_id(item["key"])),
             item_id=str(item_id(choice.key)),
             item_key=choice.key,
-            item_name=self._catalogue.items[choice.key][f"name_{language}"],
-            material=f"MATERIAL_{self._catalogue.items[choice.key]['material']}",
+            item_name=thing[f"name_{language}"],
+            material=f"MATERIAL_{thing['material']}",
             category_major=item["category_major"],
             category_middle=item["category_middle"],
             bin=choice.advice.bin,
@@ -103,18 +116,4 @@ def _guide(item, language: str) -> recycle_info_pb2.Guide:
         bin=item[f"bin_{language}"],
         steps=item[f"steps_{language}"],
         do_not=item[f"do_not_{language}"],
-    )
-
-
-def _answer(choice: Choice, language: str) -> recycle_info_pb2.Answer:
-    item = choice.advice.item
-    return recycle_info_pb2.Answer(
-        item_id=str(item_id(choice.key)),
-        item_name=item[f"name_{language}"],
-        category_major=item["category_major"],
-        category_middle=item["category_middle"],
-        rule_id=str(rule_id(item["key"])),
-        source_url=item["source_url"],
-        text=choice.advice.text,
-        confidence=choice.score,
     )
