@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from services.kit.errors import NotFound
 from services.recycle_info.advice import Advice, resolve
 from services.recycle_info.corpus import DEFAULTS, Item, surfaces
-from services.recycle_info.retrieval import Index, find_situations
+from services.recycle_info.retrieval import Index
+from services.recycle_info.situations import find_situations
 
 # Ids derive from keys, so that they are equal on every machine and in every release.
 _NAMESPACE = UUID("5b0f5c3e-3f6a-5b1e-9d3c-6a1f0e5c2d47")
