@@ -17,7 +17,7 @@ MIN_SCORE = 0.5
 # The share of its score that a name keeps when it explains next to nothing of the question.
 _FLOOR = 0.6
 # A name that only tells the circumstances counts for less.
-_CIRCUMSTANTIAL = 0.8
+_CIRCUMSTANTIAL = 0.7
 # Less resemblance than this is chance.
 _MIN_COSINE = 0.5
 # Words in the longest phrase that is compared with names.
@@ -35,10 +35,11 @@ _CHATTER = re.compile(
     r"i|my|me|we|you|to|the|a|an|of|on|for|and|or|go|put|throw|away|out|get|rid|take|off|still|dispose|disposal|"
     r"recycl\w*|should|must|have|has|old|used|empty|bin|can(?=\s+(?:i|we|you)\b))\b"
 )
-# Where the thing is, what it goes with, or the bin that the asker supposes: 화분에, 책상이랑, 종이로, 비닐인가요.
+# Where the thing is, what is in it, what it goes with, or the bin that the asker supposes: 화분에, 건전지가 들어있는,
+# 책상이랑, 종이로, 비닐인가요.
 _CIRCUMSTANCE = re.compile(
-    r"\S+\s담[긴겨았]\S*|\S+(?:에|에서|에도|으?로(?!\s(?:된|만든))|이?랑|인가\S*|[이기]야)(?=[\s?!.,]|$)|"
-    r"\b(?:as|with|from|in|into)\s+(?:(?:a|an|the|my|good)\s+)?\w+"
+    r"\S+\s담[긴겨았]\S*|(?<!\S)(?:기름|음료|국물|물|건전지|배터리|가스)\S?\s(?:묻|남|들|있)\S*|\S+(?:에|에서|에도|으?로(?!\s(?:된|만든))|이?랑|인가\S*|[이기]야)(?=[\s?!.,]|$)|"
+    r"\b(?:as|with|from|in|into)\s+(?:(?:a|an|the|my|good)\s+)?\w+|\b\w+\s(?:inside|left)\b"
 )
 _WORD = re.compile(r"[^\W_]+")
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")

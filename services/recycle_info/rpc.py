@@ -84,7 +84,7 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
             warnings=choice.advice.warnings,
             text=choice.advice.text,
             source_url=item["source_url"],
-            regional=item["region_flag"],
+            regional=item["regional"],
             from_question=choice.score > 0,
         )
         return internal_pb2.ResolveRuleResponse(rule=rule)
@@ -105,8 +105,8 @@ def _item(row: store.Row) -> recycle_info_pb2.Item:
         guide_ko=_guide(item, "ko"),
         guide_en=_guide(item, "en"),
         source_url=item["source_url"],
-        regional=item["region_flag"],
-        contact=item.get("phone", ""),
+        regional=item["regional"],
+        contact=item.get("contact", ""),
     )
 
 

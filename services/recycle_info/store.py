@@ -40,7 +40,7 @@ _SYNC = sa.text("""
             do_not_do = excluded.do_not_do
     )
     INSERT INTO recycling_rules (id, item_id, rule, source_url, regional)
-    SELECT rule_id, id, item, item ->> 'source_url', (item ->> 'region_flag')::boolean FROM given ORDER BY id
+    SELECT rule_id, id, item, item ->> 'source_url', (item ->> 'regional')::boolean FROM given ORDER BY id
     ON CONFLICT (id) DO UPDATE SET item_id = excluded.item_id, rule = excluded.rule,
         source_url = excluded.source_url, regional = excluded.regional
 """).bindparams(sa.bindparam("rows", type_=JSONB))
