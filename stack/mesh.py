@@ -1,15 +1,19 @@
 """The parts that are ours: migrations, services, workers, the gateway, and Envoy in front of them."""
 
+import contextlib
 import json
 import os
+import socket
 import string
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from stack import parts, probes
-from stack.home import CHECKOUT, Home, HomeError, Ports
+from stack.home import CHECKOUT, FIRST_PORT, Home, HomeError, Ports
 from stack.parts import BASE_ENV, Part
 
 DATABASE = "ecoeco"
@@ -204,6 +208,16 @@ def envoy(home: Home, ports: Ports) -> Part:
         cwd=folder,
         port=ports["edge"],
     )
+
+
+def validate_envoy() -> int:
+    """Has Envoy check its configuration, as it would be started. Returns its exit code; it says what is wrong."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(socket.socket()) as guard:
+        home = Home(Path(folder))
+        subprocess.run(descriptors(home).argv, cwd=CHECKOUT, check=True, timeout=60)
+        part = envoy(home, Ports(FIRST_PORT, guard))
+        command = (*part.argv, "--mode", "validate", "--log-level", "warning")
+        return subprocess.run(command, cwd=part.cwd, check=False, timeout=60).returncode
 
 
 def envoy_binary() -> Path:
