@@ -138,7 +138,13 @@ def service(home: Home, ports: Ports, name: str) -> Part:
     env = shared_env(home, ports) | {"LISTEN": f"127.0.0.1:{ports[name]}", f"{SERVICES[name]}_FILE": str(file)}
     needs = ["migrations", "redis"]
     if name == "auth":
-        env |= {"JWT_KEY_FILE": str(jwt_key_file(home)), "JWT_ISSUER": JWT_ISSUER, "JWT_AUDIENCE": JWT_AUDIENCE}
+        home.secret("refresh-token-key")
+        env |= {
+            "JWT_KEY_FILE": str(jwt_key_file(home)),
+            "JWT_ISSUER": JWT_ISSUER,
+            "JWT_AUDIENCE": JWT_AUDIENCE,
+            "REFRESH_TOKEN_KEY_FILE": str(home.path / "secrets/refresh-token-key"),
+        }
     if name == "waste":
         needs += ["rabbitmq", "s3"]
     return process(
@@ -171,12 +177,7 @@ def worker(home: Home, ports: Ports, name: str) -> Part:
 
 
 def gateway(home: Home, ports: Ports) -> Part:
-    targets = {f"{name.upper()}_TARGET": f"127.0.0.1:{ports[name]}" for name in SERVICES}
-    env = targets | {
-        "LISTEN": f"127.0.0.1:{ports['gateway']}",
-        "HTTP_LISTEN": f"127.0.0.1:{ports['gateway_http']}",
-        "DESCRIPTOR_SET": str(descriptor_set(home)),
-    }
+    env = {"LISTEN": f"127.0.0.1:{ports['gateway']}", "DESCRIPTOR_SET": str(descriptor_set(home))}
     return process(
         "gateway",
         name="gateway",
@@ -189,9 +190,14 @@ def gateway(home: Home, ports: Ports) -> Part:
 
 def envoy(home: Home, ports: Ports) -> Part:
     folder = home.folder("envoy")
+    behind = (*SERVICES, "gateway")
     values = {
-        **{f"{name.upper()}_PORT": ports[name] for name in (*SERVICES, "edge", "gateway", "gateway_http")},
+        "EDGE_ADDRESS": "127.0.0.1",
+        "EDGE_PORT": ports["edge"],
+        "ADMIN_ADDRESS": "127.0.0.1",
         "ADMIN_PORT": ports["envoy_admin"],
+        **{f"{name.upper()}_HOST": "127.0.0.1" for name in behind},
+        **{f"{name.upper()}_PORT": ports[name] for name in behind},
         "DESCRIPTOR_SET": descriptor_set(home),
         "ACCESS_LOG": folder / "access.log",
         "JWT_ISSUER": JWT_ISSUER,

@@ -21,8 +21,8 @@ BASE_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS
 
 @dataclass(frozen=True)
 class Part:
-    """One process. `prepare` runs before each start and `tidy` after each end; `ready` raises until the part serves; a one-shot part is ready
-    when it has exited with 0."""
+    """One process. `prepare` runs before each start and `tidy` after each end; `ready` raises until the part serves;
+    a one-shot part is ready when it has exited with 0."""
 
     name: str
     argv: tuple[str, ...]
