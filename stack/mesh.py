@@ -52,8 +52,8 @@ def everything(home: Home, ports: Ports) -> list[Part]:
         migrations(home, ports),
         *(service(home, ports, name) for name in SERVICES),
         *(worker(home, ports, name) for name in WORKERS),
-        # gateway(home, ports),
-        # envoy(home, ports),
+        gateway(home, ports),
+        envoy(home, ports),
     ]
 
 
@@ -203,7 +203,11 @@ def envoy(home: Home, ports: Ports) -> Part:
         "JWT_ISSUER": JWT_ISSUER,
         "JWT_AUDIENCE": JWT_AUDIENCE,
     }
-    config = home.write("envoy/envoy.yaml", render(CHECKOUT / "envoy/envoy.yaml", values))
+    config = folder / "envoy.yaml"
+
+    def prepare() -> None:
+        home.write("envoy/envoy.yaml", render(CHECKOUT / "envoy/envoy.yaml", values))
+
     return Part(
         name="envoy",
         argv=(str(envoy_binary()), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id"),
@@ -213,6 +217,7 @@ def envoy(home: Home, ports: Ports) -> Part:
         env=BASE_ENV,
         cwd=folder,
         port=ports["edge"],
+        prepare=prepare,
     )
 
 
@@ -222,6 +227,7 @@ def validate_envoy() -> int:
         home = Home(Path(folder))
         subprocess.run(descriptors(home).argv, cwd=CHECKOUT, check=True, timeout=60)
         part = envoy(home, Ports(FIRST_PORT, guard))
+        part.prepare()
         command = (*part.argv, "--mode", "validate", "--log-level", "warning")
         return subprocess.run(command, cwd=part.cwd, check=False, timeout=60).returncode
 
