@@ -1,10 +1,63 @@
-# The lead's skeleton; stack/ brings the rest.
+# One command for each thing a person does here. `make` alone lists them.
 PYTHON := .venv/bin/python
-PROTOS := $(shell find proto/eco2 proto/buf -name '*.proto')
+BIN := .venv/bin
+PROTOS = $(shell find proto/eco2 proto/buf -name '*.proto')
+export ECO2_HOME ECO2_PORT
 
+.PHONY: help
+help: ## list these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing: servers, .venv from the lock, the vision model
+	@stack/setup.sh
+
+.PHONY: demo
+demo: setup ## do the main job on a photo: [PHOTO=path] [QUESTION=…] [JSON=1]
+	@$(PYTHON) -m stack.demo $(if $(JSON),--json) $(if $(PHOTO),--photo "$$PHOTO") $(if $(QUESTION),--question "$$QUESTION")
+demo: export PHOTO := $(PHOTO)
+demo: export QUESTION := $(QUESTION)
+
+.PHONY: up
+up: setup ## start everything and print the addresses: [ECO2_PORT=8080]
+	@$(PYTHON) -m stack up
+
+.PHONY: down
+down: ## stop everything
+	@$(PYTHON) -m stack down
+
+.PHONY: status
+status: ## show each part: name, pid, port, state: [JSON=1]
+	@$(PYTHON) -m stack status $(if $(JSON),--json)
+
+.PHONY: check
+check: setup ## lint, contracts, generated code, import rules, Envoy's configuration
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code --path proto/eco2
+	$(BIN)/buf breaking --against proto/released.binpb
+	$(MAKE) --no-print-directory generate GENERATED=build/gen
+	diff -r --exclude=__pycache__ proto/gen build/gen
+	$(BIN)/lint-imports
+	$(PYTHON) -m stack check-envoy
+
+.PHONY: test
+test: setup ## run all tests on real servers: [ARGS=…]
+	$(PYTHON) -m pytest $(ARGS)
+
+.PHONY: bench
+bench: setup ## measure, on this machine
+	$(PYTHON) -m pytest tests/bench $(ARGS)
+
+GENERATED := proto/gen
 .PHONY: generate
 generate: ## regenerate proto/gen from proto/
-	rm -rf proto/gen && mkdir -p proto/gen
-	$(PYTHON) -m grpc_tools.protoc -Iproto --python_out=proto/gen --pyi_out=proto/gen $(PROTOS)
-	$(PYTHON) -m grpc_tools.protoc -Iproto --grpc_python_out=proto/gen $(filter proto/eco2/%,$(PROTOS))
-	find proto/gen -name '*_pb2_grpc.py' -exec grep -L 'Stub' {} + | xargs -r rm --
+	rm -rf $(GENERATED) && mkdir -p $(GENERATED)
+	$(PYTHON) -m grpc_tools.protoc -Iproto --python_out=$(GENERATED) --pyi_out=$(GENERATED) $(PROTOS)
+	$(PYTHON) -m grpc_tools.protoc -Iproto --grpc_python_out=$(GENERATED) $(filter proto/eco2/%,$(PROTOS))
+	find $(GENERATED) -name '*_pb2_grpc.py' -exec grep -L 'Stub' {} + | xargs -r rm --
+
+.PHONY: release-contract
+release-contract: ## make today's contract the one that must not break
+	$(BIN)/buf build -o proto/released.binpb

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from stack import daemon
+from stack import daemon, mesh
 from stack.home import CHECKOUT, Home, HomeError, default_path
 from stack.supervisor import READY_STATES, StartError
 
@@ -29,8 +29,11 @@ def main() -> int:
         one.add_argument("part")
     for starting in (up, run, commands.add_parser("daemon")):
         starting.add_argument("--only", nargs="*", default=[], metavar="PART", help="these parts and what they need")
+    commands.add_parser("check-envoy", help="have Envoy validate its configuration")
     arguments = parser.parse_args()
     try:
+        if arguments.command == "check-envoy":
+            return mesh.validate_envoy()
         home = open_home()
         match arguments.command:
             case "up":

@@ -3,13 +3,14 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from stack import mesh
 from stack import parts as parts_of
-from stack.home import Home, claim_ports
-from stack.parts import S3
-from stack.supervisor import Supervisor
+from stack.home import Home, Ports, claim_ports
+from stack.parts import S3, Part
+from stack.supervisor import START_LIMIT_S, Supervisor, end_leftovers
 
 
 class Infrastructure:
@@ -19,7 +20,7 @@ class Infrastructure:
     starts the part again, with backoff), `signal(name, number)` any other signal, `wait_ready(*names)` waits.
     """
 
-    def __init__(self, home: Home, supervisor: Supervisor, ports: parts_of.Ports) -> None:
+    def __init__(self, home: Home, supervisor: Supervisor, ports: Ports) -> None:
         self.home = home
         self.ports = ports
         self.supervisor = supervisor
@@ -73,6 +74,24 @@ def data_folder(path: Path | None) -> Iterator[Home]:
         shutil.rmtree(temporary)
 
 
+class Mesh(Infrastructure):
+    """The whole stack, with Envoy in front."""
+
+    @property
+    def edge_url(self) -> str:
+        """REST and web pages, without a slash at the end."""
+        return f"http://{self.edge_target}"
+
+    @property
+    def edge_target(self) -> str:
+        """host:port for gRPC, in plain text."""
+        return f"127.0.0.1:{self.ports['edge']}"
+
+    def target(self, name: str) -> str:
+        """host:port of a part's own gRPC server, behind Envoy."""
+        return f"127.0.0.1:{self.ports[name]}"
+
+
 @contextlib.contextmanager
 def infrastructure(
     home: Path | None = None, parts: Sequence[str] = parts_of.INFRASTRUCTURE, timeout: float = 90.0
@@ -81,13 +100,28 @@ def infrastructure(
 
     Fails with StartError, whose text has the last lines of the part that could not start.
     """
-    with data_folder(home) as folder:
-        ports = claim_ports(folder, anywhere=True)
-        supervisor = Supervisor(folder, parts_of.infrastructure(folder, ports, tuple(parts)))
-        try:
-            supervisor.start_all()
-            supervisor.wait_ready(timeout=timeout)
-            yield Infrastructure(folder, supervisor, ports)
-        finally:
-            supervisor.shutdown()
-            ports.release()
+    with _running(home, lambda folder, ports: parts_of.infrastructure(folder, ports, tuple(parts)), timeout) as running:
+        yield Infrastructure(*running)
+
+
+@contextlib.contextmanager
+def whole(home: Path | None = None, only: Sequence[str] = (), timeout: float = START_LIMIT_S) -> Iterator[Mesh]:
+    """As `infrastructure`, with all parts; or with those named in `only` and what they need."""
+    with _running(home, lambda *where: mesh.chosen(mesh.everything(*where), only), timeout) as running:
+        yield Mesh(*running)
+
+
+@contextlib.contextmanager
+def _running(
+    path: Path | None, make: Callable[[Home, Ports], list[Part]], timeout: float
+) -> Iterator[tuple[Home, Supervisor, Ports]]:
+    with contextlib.ExitStack() as resources:
+        home = resources.enter_context(data_folder(path))
+        end_leftovers(home)
+        ports = claim_ports(home, anywhere=True)
+        resources.callback(ports.release)
+        supervisor = Supervisor(home, make(home, ports))
+        resources.callback(supervisor.shutdown)
+        supervisor.start_all()
+        supervisor.wait_ready(timeout=timeout)
+        yield home, supervisor, ports

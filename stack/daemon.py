@@ -17,7 +17,16 @@ from typing import Any, NoReturn
 
 from stack import mesh
 from stack.home import CHECKOUT, Home, HomeError, claim_ports
-from stack.supervisor import READY_STATES, START_LIMIT_S, STARTING, STOPPED, WAITING, StartError, Supervisor
+from stack.supervisor import (
+    READY_STATES,
+    START_LIMIT_S,
+    STARTING,
+    STOPPED,
+    WAITING,
+    StartError,
+    Supervisor,
+    end_leftovers,
+)
 
 # Longer than all graces in a row.
 STOP_LIMIT_S = 120.0
@@ -140,6 +149,7 @@ def serve(home: Home, edge_port: int, only: list[str], echo: Callable[[str], Non
     try:
         with contextlib.ExitStack() as resources:
             resources.enter_context(_held(home))
+            end_leftovers(home)
             ports = claim_ports(home, edge=edge_port)
             resources.callback(ports.release)
             parts = mesh.chosen(mesh.everything(home, ports), only)

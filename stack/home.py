@@ -126,7 +126,6 @@ class Ports:
         "recycle_info",
         "tasks",
         "gateway",
-        "gateway_http",
         "worker_storage",
         "worker_ai",
     )

@@ -1,15 +1,19 @@
 """The parts that are ours: migrations, services, workers, the gateway, and Envoy in front of them."""
 
+import contextlib
 import json
 import os
+import socket
 import string
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from stack import parts, probes
-from stack.home import CHECKOUT, Home, HomeError, Ports
+from stack.home import CHECKOUT, FIRST_PORT, Home, HomeError, Ports
 from stack.parts import BASE_ENV, Part
 
 DATABASE = "ecoeco"
@@ -48,8 +52,8 @@ def everything(home: Home, ports: Ports) -> list[Part]:
         migrations(home, ports),
         *(service(home, ports, name) for name in SERVICES),
         *(worker(home, ports, name) for name in WORKERS),
-        # gateway(home, ports),
-        # envoy(home, ports),
+        gateway(home, ports),
+        envoy(home, ports),
     ]
 
 
@@ -134,7 +138,13 @@ def service(home: Home, ports: Ports, name: str) -> Part:
     env = shared_env(home, ports) | {"LISTEN": f"127.0.0.1:{ports[name]}", f"{SERVICES[name]}_FILE": str(file)}
     needs = ["migrations", "redis"]
     if name == "auth":
-        env |= {"JWT_KEY_FILE": str(jwt_key_file(home)), "JWT_ISSUER": JWT_ISSUER, "JWT_AUDIENCE": JWT_AUDIENCE}
+        home.secret("refresh-token-key")
+        env |= {
+            "JWT_KEY_FILE": str(jwt_key_file(home)),
+            "JWT_ISSUER": JWT_ISSUER,
+            "JWT_AUDIENCE": JWT_AUDIENCE,
+            "REFRESH_TOKEN_KEY_FILE": str(home.path / "secrets/refresh-token-key"),
+        }
     if name == "waste":
         needs += ["rabbitmq", "s3"]
     return process(
@@ -167,12 +177,7 @@ def worker(home: Home, ports: Ports, name: str) -> Part:
 
 
 def gateway(home: Home, ports: Ports) -> Part:
-    targets = {f"{name.upper()}_TARGET": f"127.0.0.1:{ports[name]}" for name in SERVICES}
-    env = targets | {
-        "LISTEN": f"127.0.0.1:{ports['gateway']}",
-        "HTTP_LISTEN": f"127.0.0.1:{ports['gateway_http']}",
-        "DESCRIPTOR_SET": str(descriptor_set(home)),
-    }
+    env = {"LISTEN": f"127.0.0.1:{ports['gateway']}", "DESCRIPTOR_SET": str(descriptor_set(home))}
     return process(
         "gateway",
         name="gateway",
@@ -185,15 +190,24 @@ def gateway(home: Home, ports: Ports) -> Part:
 
 def envoy(home: Home, ports: Ports) -> Part:
     folder = home.folder("envoy")
+    behind = (*SERVICES, "gateway")
     values = {
-        **{f"{name.upper()}_PORT": ports[name] for name in (*SERVICES, "edge", "gateway", "gateway_http")},
+        "EDGE_ADDRESS": "127.0.0.1",
+        "EDGE_PORT": ports["edge"],
+        "ADMIN_ADDRESS": "127.0.0.1",
         "ADMIN_PORT": ports["envoy_admin"],
+        **{f"{name.upper()}_HOST": "127.0.0.1" for name in behind},
+        **{f"{name.upper()}_PORT": ports[name] for name in behind},
         "DESCRIPTOR_SET": descriptor_set(home),
         "ACCESS_LOG": folder / "access.log",
         "JWT_ISSUER": JWT_ISSUER,
         "JWT_AUDIENCE": JWT_AUDIENCE,
     }
-    config = home.write("envoy/envoy.yaml", render(CHECKOUT / "envoy/envoy.yaml", values))
+    config = folder / "envoy.yaml"
+
+    def prepare() -> None:
+        home.write("envoy/envoy.yaml", render(CHECKOUT / "envoy/envoy.yaml", values))
+
     return Part(
         name="envoy",
         argv=(str(envoy_binary()), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id"),
@@ -203,7 +217,19 @@ def envoy(home: Home, ports: Ports) -> Part:
         env=BASE_ENV,
         cwd=folder,
         port=ports["edge"],
+        prepare=prepare,
     )
+
+
+def validate_envoy() -> int:
+    """Has Envoy check its configuration, as it would be started. Returns its exit code; it says what is wrong."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(socket.socket()) as guard:
+        home = Home(Path(folder))
+        subprocess.run(descriptors(home).argv, cwd=CHECKOUT, check=True, timeout=60)
+        part = envoy(home, Ports(FIRST_PORT, guard))
+        part.prepare()
+        command = (*part.argv, "--mode", "validate", "--log-level", "warning")
+        return subprocess.run(command, cwd=part.cwd, check=False, timeout=60).returncode
 
 
 def envoy_binary() -> Path:

@@ -1,7 +1,6 @@
 """What each part of the mesh is: how to start it, what it needs, when it is ready."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -22,8 +21,8 @@ BASE_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS
 
 @dataclass(frozen=True)
 class Part:
-    """One process. `prepare` runs before each start; `ready` raises until the part serves; a one-shot part is ready
-    when it has exited with 0."""
+    """One process. `prepare` runs before each start and `tidy` after each end; `ready` raises until the part serves;
+    a one-shot part is ready when it has exited with 0."""
 
     name: str
     argv: tuple[str, ...]
@@ -34,6 +33,7 @@ class Part:
     port: int | None = None
     user: str | None = None
     prepare: Callable[[], None] | None = None
+    tidy: Callable[[], None] | None = None
     one_shot: bool = False
     start_timeout: float = 60.0
     stop_signal: int = signal.SIGTERM
@@ -245,6 +245,12 @@ def s3(home: Home, ports: Ports) -> list[Part]:
         for old in folder.glob("m[0-9]*"):
             shutil.rmtree(old)
 
+    def tidy() -> None:
+        # It opens these beside its ports, no flag says where, and removes none.
+        for port in [ports[name] for name in Ports.NAMES if name.startswith("s3")]:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()
+
     flags = {
         "dir": folder,
         "ip": "127.0.0.1",
@@ -278,10 +284,11 @@ def s3(home: Home, ports: Ports) -> list[Part]:
                 *(f"-{key}={value}" for key, value in flags.items()),
             ),
             ready=probes.s3(**vars(access)),
-            env=BASE_ENV | {"HOME": str(folder), "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
+            env=BASE_ENV | {"HOME": str(folder)},
             cwd=folder,
             port=ports["s3"],
             prepare=prepare,
+            tidy=tidy,
             # SIGTERM waits 15 s for a subscription of its own that never ends. What it has acknowledged is with the
             # kernel by then, as after a crash: tests/stack kills it under load and reads every object again.
             stop_signal=signal.SIGKILL,

@@ -84,7 +84,6 @@ class Supervisor:
                 raise ValueError(f"{runner.part.name} needs {sorted(missing)}, which are not among the parts")
 
     def start_all(self) -> None:
-        end_leftovers(self.home)
         self.notify()
         for runner in self._runners.values():
             runner.start()
@@ -313,6 +312,8 @@ class _Runner(threading.Thread):
                     os.killpg(process.pid, signal.SIGKILL)
                 code = process.wait()
                 self._set(STOPPING if self._stopping else BACKOFF)
+        if self.part.tidy:
+            self.part.tidy()
         return code, problem
 
     def _launcher(self) -> list[str]:

@@ -1,0 +1,79 @@
+"""The data folder and its ports."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import api
+from stack.home import BLOCK, Home, HomeError, Ports, claim_ports, default_path, is_free
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="without root PostgreSQL runs as the caller, who reaches all")
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with api.data_folder(None) as folder:
+        yield folder
+
+
+@only_root
+def test_a_checkout_that_postgres_cannot_reach_gets_a_folder_elsewhere(tmp_path: Path):
+    (tmp_path / "private").mkdir(mode=0o700)
+    checkout = tmp_path / "private/checkout"
+    checkout.mkdir()
+    path = default_path(checkout)
+    try:
+        assert path.parent == Path("/var/tmp")
+        assert default_path(checkout) == path
+        assert Home(path).path == path
+        path.chmod(0o777)
+        with pytest.raises(HomeError, match="only you can write"):
+            default_path(checkout)
+    finally:
+        for left in sorted(path.rglob("*"), reverse=True):
+            left.rmdir()
+        path.rmdir()
+
+
+@only_root
+def test_a_chosen_folder_that_postgres_cannot_reach_is_refused(tmp_path: Path):
+    (tmp_path / "private").mkdir(mode=0o700)
+    with pytest.raises(HomeError, match="cannot reach"):
+        Home(tmp_path / "private/home")
+
+
+def test_secrets_are_made_once_and_only_the_owner_reads_them(home: Home):
+    assert home.secret("one") == home.secret("one") != home.secret("two")
+    for path in (home.path / "secrets", home.path / "secrets/one"):
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o077
+
+
+def test_a_block_is_claimed_again_unless_something_took_a_port_of_it(home: Home):
+    first = claim_ports(home, anywhere=True)
+    first.release()
+    again = claim_ports(home, anywhere=True)
+    again.release()
+    assert again["guard"] == first["guard"]
+    with socket.create_server(("127.0.0.1", first["redis"])):
+        other = claim_ports(home, anywhere=True)
+    other.release()
+    assert abs(other["guard"] - first["guard"]) >= BLOCK
+
+
+def test_a_busy_edge_port_is_named(home: Home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(HomeError, match=f"port {port} is in use"):
+            claim_ports(home, edge=port)
+    assert is_free(port)
+
+
+def test_no_two_names_share_a_port(home: Home):
+    ports = claim_ports(home, anywhere=True)
+    ports.release()
+    assert len(Ports.NAMES) <= BLOCK
+    assert len({ports[name] for name in Ports.NAMES}) == len(Ports.NAMES)
