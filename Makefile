@@ -61,3 +61,7 @@ generate: ## regenerate proto/gen from proto/
 .PHONY: release-contract
 release-contract: ## make today's contract the one that must not break
 	$(BIN)/buf build -o proto/released.binpb
+
+.PHONY: lock
+lock: ## pin every dependency by hash again, after a change of pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" -o requirements.lock
