@@ -1,0 +1,100 @@
+"""The whole mesh, as `make up` starts it, on free ports; and a client that behaves like the phone app."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import io
+import secrets
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from stack.api import Mesh, whole
+from tests.conftest import eventually
+
+ENDED = ("ANALYSIS_STATE_SUCCEEDED", "ANALYSIS_STATE_FAILED")
+
+
+@pytest.fixture(scope="session")
+def mesh() -> Mesh:
+    with whole() as running:
+        yield running
+
+
+class App:
+    """One user's phone."""
+
+    def __init__(self, edge_url: str):
+        self.http = httpx.Client(base_url=edge_url, timeout=15)
+        self.name = f"user-{secrets.token_hex(6)}"
+        self.password = secrets.token_hex(8)
+        made = self.http.post(
+            "/api/v1/auth/register",
+            json={"username": self.name, "email": f"{self.name}@example.com", "password": self.password},
+        )
+        assert made.status_code == 200, made.text
+        self.user_id = made.json()["user"]["user_id"]
+        self.tokens = made.json()["tokens"]
+        self.http.headers["authorization"] = f"Bearer {self.tokens['access_token']}"
+
+    def announce(self, photo: bytes, content_type: str) -> dict:
+        digest = base64.b64encode(hashlib.sha256(photo).digest()).decode()
+        body = {"content_type": content_type, "size_bytes": len(photo), "sha256": digest}
+        made = self.http.post("/api/v1/waste/images", json=body)
+        assert made.status_code == 200, made.text
+        return made.json()
+
+    def upload(self, photo: bytes, content_type: str = "image/jpeg") -> str:
+        made = self.announce(photo, content_type)
+        stored = httpx.put(made["upload"]["url"], content=photo, headers=made["upload"]["headers"], timeout=30)
+        assert stored.status_code == 200, stored.text
+        return made["image"]["image_id"]
+
+    def start(self, image_id: str, **more: str) -> str:
+        made = self.http.post("/api/v1/waste/analyses", json={"image_id": image_id, **more})
+        assert made.status_code == 200, made.text
+        return made.json()["analysis"]["analysis_id"]
+
+    def get(self, analysis_id: str) -> dict:
+        answer = self.http.get(f"/api/v1/waste/analyses/{analysis_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["analysis"]
+
+    def finish(self, analysis_id: str, timeout_s: float = 60) -> dict:
+        """Polls until the analysis has ended."""
+        eventually(lambda: self.get(analysis_id)["state"] in ENDED, timeout_s)
+        return self.get(analysis_id)
+
+    def tasks(self, analysis_id: str) -> list[dict]:
+        answer = self.http.get("/api/v1/tasks", params={"analysis_id": analysis_id})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["tasks"]
+
+
+@pytest.fixture
+def app(mesh) -> App:
+    phone = App(mesh.edge_url)
+    yield phone
+    phone.http.close()
+
+
+@pytest.fixture(scope="session")
+def coffee() -> bytes:
+    """A photograph of a cup of coffee that scikit-image carries, as PNG."""
+    return (Path(importlib.util.find_spec("skimage").origin).parent / "data/coffee.png").read_bytes()
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def variants(photo: bytes, count: int) -> list[bytes]:
+    """That many different JPEGs of one photo, so that none is answered from the cache."""
+    image = Image.open(io.BytesIO(photo)).convert("RGB")
+    return [jpeg(image.crop((n, n, image.width - n, image.height)), quality=85) for n in range(count)]
