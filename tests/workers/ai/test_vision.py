@@ -1,0 +1,270 @@
+"""The embedded vision on real pixels: photos that scikit-image carries, and TrashNet's val where it is at hand."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workers.ai import backbone, evidence, vision
+from workers.ai.evaluate import summarise
+from workers.ai.evidence import HEAD_MATERIALS, MATERIALS
+from workers.ai.train import list_photos
+from workers.ai.vision import EmbeddedVision, NotAnImage
+
+TRASHNET = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "trashnet"
+PHOTOS = files("skimage") / "data"
+
+
+@pytest.fixture(scope="session")
+def backbone_path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("backbone") / "efficientnet-lite0.onnx"
+    assert backbone.build(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def eyes(backbone_path) -> EmbeddedVision:
+    return EmbeddedVision(backbone_path)
+
+
+@pytest.fixture(scope="session")
+def items() -> evidence.ImagenetItems:
+    return evidence.load_items(vision.ITEMS)
+
+
+@pytest.fixture(scope="session")
+def coffee() -> bytes:
+    return (PHOTOS / "coffee.png").read_bytes()
+
+
+def encode(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def classes(**beliefs: float) -> np.ndarray:
+    """ImageNet probabilities: c504=0.9 gives class 504 0.9; the rest lies on the parachute, which means nothing."""
+    probabilities = np.zeros(1000, np.float32)
+    probabilities[701] = 1 - sum(beliefs.values())
+    for name, belief in beliefs.items():
+        probabilities[int(name[1:])] = belief
+    return probabilities
+
+
+def head(**beliefs: float) -> np.ndarray:
+    rest = (1 - sum(beliefs.values())) / (len(HEAD_MATERIALS) - len(beliefs))
+    return np.array([beliefs.get(material, rest) for material in HEAD_MATERIALS], np.float32)
+
+
+# The backbone.
+
+
+def test_backbone_is_built_once_and_again_when_damaged(backbone_path, tmp_path):
+    copy = tmp_path / "backbone.onnx"
+    copy.write_bytes(backbone_path.read_bytes())
+    assert not backbone.build(copy)
+    copy.write_bytes(backbone_path.read_bytes()[:1_000_000])
+    assert backbone.build(copy)
+    assert copy.read_bytes() == backbone_path.read_bytes()
+    assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_backbone_command_says_what_it_did(backbone_path, capsys):
+    assert backbone.main([str(backbone_path)]) == 0
+    assert capsys.readouterr().out == f"{backbone_path}: already there\n"
+    assert backbone.main([]) == 2
+
+
+def test_weights_that_name_anything_else_are_refused(tmp_path):
+    hostile = tmp_path / "weights.pth"
+    hostile.write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
+    with pytest.raises(backbone.pickle.UnpicklingError, match=r"posix\.system"):
+        backbone.read_weights(hostile)
+
+
+def test_backbone_knows_imagenet(eyes, coffee):
+    _, logits = eyes._backbone.run(vision.to_views(vision.open_image(coffee)))
+    assert set(logits.argmax(axis=1)) <= {504, 967, 968}  # coffee mug, espresso, cup
+
+
+# The whole way.
+
+
+def test_a_cup_of_coffee_is_a_ceramic_mug(eyes, coffee):
+    sight = eyes.look(coffee)
+    assert (sight.material, sight.item_key, sight.unsure) == ("CERAMIC", "ceramic_mug", False)
+    assert sight.material_confidence > 0.8
+    assert sight.item_confidence > 0.8
+    assert sight.labels[0][0] == "espresso"
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 60}), ("WEBP", {}), ("BMP", {}), ("GIF", {})])
+def test_format_does_not_matter(eyes, coffee, kind, options):
+    image = Image.open(io.BytesIO(coffee)).convert("RGB")
+    assert eyes.look(encode(image, kind, **options)).item_key == "ceramic_mug"
+
+
+def test_size_does_not_matter(eyes, coffee):
+    image = Image.open(io.BytesIO(coffee)).convert("RGB").resize((4000, 3000))
+    assert eyes.look(encode(image, "JPEG")).item_key == "ceramic_mug"
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16", "I", "F", "CMYK"])
+def test_any_mode_is_read(eyes, mode):
+    # TIFF carries every mode; a palette and alpha also come as PNG.
+    image = Image.new("L", (60, 40), 200).convert("I") if mode == "I;16" else Image.new("RGB", (60, 40), "white")
+    data = encode(image.convert(mode), "TIFF" if mode not in {"LA", "P", "RGBA"} else "PNG")
+    assert eyes.look(data).material in MATERIALS
+
+
+def test_a_photo_lying_on_its_side_is_turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(Image.new("RGB", (60, 40)), "JPEG", exif=exif)
+    assert vision.open_image(data).size == (40, 60)
+
+
+def test_transparent_is_white():
+    assert vision.open_image(encode(Image.new("RGBA", (8, 8)), "PNG")).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_single_pixel_is_an_image(eyes):
+    assert eyes.look(encode(Image.new("RGB", (1, 1)), "PNG")).material in MATERIALS
+
+
+def test_a_cat_is_not_waste(eyes):
+    sight = eyes.look((PHOTOS / "chelsea.png").read_bytes())
+    assert sight.material == "UNKNOWN"
+    assert sight.unsure
+    assert sight.item_key is None
+
+
+@pytest.mark.parametrize("cut", [10, 1000, 100_000])
+def test_a_truncated_photo_is_refused(eyes, coffee, cut):
+    with pytest.raises(NotAnImage):
+        eyes.look(coffee[:cut])
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + bytes(100), bytes(5000)])
+def test_bytes_that_are_no_image_are_refused(eyes, data):
+    with pytest.raises(NotAnImage, match="cannot be read"):
+        eyes.look(data)
+
+
+def test_too_many_pixels_are_refused_before_decoding(eyes):
+    huge = encode(Image.new("1", (8_000, 8_000)), "PNG")
+    with pytest.raises(NotAnImage, match="more than"):
+        eyes.look(huge)
+
+
+def test_the_same_photo_gives_the_same_sight(eyes, backbone_path, coffee):
+    assert eyes.look(coffee) == eyes.look(coffee)
+    assert EmbeddedVision(backbone_path, threads=2).look(coffee).item_key == "ceramic_mug"
+
+
+def test_threads_share_one_session(eyes, coffee):
+    photos = [coffee, *((PHOTOS / name).read_bytes() for name in ("chelsea.png", "astronaut.png", "page.png"))]
+    alone = [eyes.look(photo) for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(eyes.look, photos * 5)) == alone * 5
+
+
+def test_val_of_trashnet(eyes):
+    if not TRASHNET.is_dir():
+        pytest.skip("TrashNet is not beside this repository (../shared/data/trashnet)")
+    photos = list_photos(TRASHNET / "val")[::2]
+    figures = summarise([eyes.look(path.read_bytes()) for path, _ in photos], [label for _, label in photos])
+    assert figures["accuracy"] >= 0.90
+    assert figures["sure_accuracy"] >= 0.95
+    assert figures["sure"] >= 0.85
+
+
+# The rule that joins two opinions.
+
+
+def test_without_evidence_the_head_decides(items):
+    sight = evidence.fuse(head(GLASS=0.9), classes(), items)
+    assert sight.material == "GLASS"
+    assert sight.material_confidence == pytest.approx(0.9)
+    assert (sight.item_key, sight.item_confidence, sight.labels) == (None, 0.0, ())
+
+
+def test_strong_evidence_of_what_the_head_does_not_know_wins(items):
+    sight = evidence.fuse(head(PLASTIC=0.99), classes(c954=0.9), items)
+    assert (sight.material, sight.item_key, sight.unsure) == ("FOOD", "fruit_peel", False)
+    assert sight.alternatives[0][0] == "PLASTIC"
+
+
+def test_weak_evidence_changes_nothing(items):
+    assert evidence.fuse(head(PAPER=0.9), classes(c760=0.3), items).material_confidence == pytest.approx(0.9)
+
+
+def test_evidence_in_between_makes_the_answer_unsure(items):
+    sight = evidence.fuse(head(PAPER=0.95), classes(c760=0.8), items)
+    assert sight.material == "PAPER"
+    assert sight.unsure
+    assert sight.alternatives[0][0] == "ELECTRONICS"
+
+
+def test_confidence_moves_without_a_jump(items):
+    shares = np.linspace(0, 1, 201)
+    electronics = []
+    for share in shares:
+        sight = evidence.fuse(head(PAPER=0.95), classes(c760=float(share)), items)
+        beliefs = dict([(sight.material, sight.material_confidence), *sight.alternatives])
+        electronics.append(beliefs.get("ELECTRONICS", 0.0))
+    assert max(np.diff(electronics)) < 0.06
+    assert electronics == sorted(electronics)
+
+
+@pytest.mark.parametrize(
+    ("material", "item_key"), [("PLASTIC", "pet_bottle_clear"), ("METAL", "aluminium_can"), ("GLASS", "glass_bottle")]
+)
+def test_the_material_tells_which_bottle_it_is(items, material, item_key):
+    sight = evidence.fuse(head(**{material: 0.9}), classes(c737=0.6), items)
+    assert sight.item_key == item_key
+    assert sight.item_confidence == pytest.approx(0.6)
+
+
+def test_an_item_of_another_material_is_not_named(items):
+    assert evidence.fuse(head(PAPER=0.9), classes(c907=0.6), items).item_key is None
+
+
+def test_an_animal_is_unknown_and_unsure(items):
+    sight = evidence.fuse(head(PAPER=0.99), classes(c281=0.95), items)
+    assert (sight.material, sight.unsure) == ("UNKNOWN", True)
+
+
+def test_a_head_in_doubt_gives_way_earlier(items):
+    belief = classes(c760=0.5)
+    assert evidence.fuse(head(PAPER=0.95), belief, items).material == "PAPER"
+    assert evidence.fuse(head(PAPER=0.4, GENERAL=0.3), belief, items).material == "ELECTRONICS"
+
+
+def test_low_confidence_is_unsure_and_names_the_others(items):
+    sight = evidence.fuse(head(GLASS=0.5, PLASTIC=0.4), classes(), items)
+    assert sight.unsure
+    assert sight.alternatives[0][0] == "PLASTIC"
+
+
+def test_beliefs_are_probabilities(items):
+    random = np.random.default_rng(3)
+    for _ in range(50):
+        sight = evidence.fuse(random.dirichlet(np.ones(6)), random.dirichlet(np.full(1000, 0.02)), items)
+        assert sight.material in MATERIALS
+        assert 0 <= sight.material_confidence <= 1
+        assert 0 <= sight.item_confidence <= 1
+        assert sight.material_confidence + sum(p for _, p in sight.alternatives) <= 1 + 1e-5
+        assert all(p <= sight.material_confidence for _, p in sight.alternatives)
+
+
+def test_a_broken_table_is_refused(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("index,name,material,item_key\n5,shark,FISH,\n")
+    with pytest.raises(ValueError, match="unfit row"):
+        evidence.load_items(path)
