@@ -3,7 +3,8 @@
 usage: python -m workers.ai.train BACKBONE.onnx DATA_DIR [--out HEAD.npz]
 
 DATA_DIR holds train/ and val/, each with the six folders of TrashNet. Every training photo is seen as it is (whole and
-centre, each also mirrored) and in VARIANTS random ones; val sets nothing but the temperature. Takes four minutes on two cores.
+centre, each also mirrored) and in VARIANTS random ones; val sets nothing but the temperature. Takes four minutes on two
+cores.
 """
 
 import argparse
