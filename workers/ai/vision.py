@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workers.ai import evidence
 from workers.ai.evidence import Sight
@@ -54,6 +54,8 @@ def open_image(data: bytes) -> Image.Image:
         return image.convert("RGB")
     except NotAnImage:
         raise
+    except UnidentifiedImageError as error:
+        raise NotAnImage("the image cannot be read: no known image format") from error
     except UNREADABLE as error:
         raise NotAnImage(f"the image cannot be read: {error}") from error
 
