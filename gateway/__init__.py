@@ -1,0 +1,1 @@
+"""What Envoy cannot do itself: reflection. No database, no rules."""

@@ -1,0 +1,113 @@
+"""The services behind the edge, for its tests: real servers of the kit that say what reached them.
+
+Run as `python backends.py HOST:PORT`. Internal services are served too, so that only Envoy can be what refuses them.
+"""
+
+import json
+import sys
+import threading
+
+from eco2.recycle_info.v1 import internal_pb2_grpc as recycle_info_internal
+from eco2.recycle_info.v1 import recycle_info_pb2, recycle_info_pb2_grpc
+from eco2.tasks.v1 import internal_pb2_grpc as tasks_internal
+from eco2.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from eco2.waste.v1 import internal_pb2_grpc as waste_internal
+from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
+
+from services.kit import server, telemetry
+from services.kit.caller import get_caller
+from services.kit.errors import NotFound
+
+# What asking for these does; any other analysis is found.
+ABSENT, SLOW = "0193e0a0-0000-7000-8000-00000000dead", "0193e0a0-0000-7000-8000-0000000051ee"
+
+
+def seen(context) -> str:
+    """JSON: the caller, the seconds left and the metadata."""
+    return json.dumps(
+        {
+            "caller": str(get_caller(context).user_id),
+            "seconds_left": context.time_remaining(),
+            "metadata": dict(context.invocation_metadata()),
+        }
+    )
+
+
+def hold(context, seconds: float) -> None:
+    """Returns when the call has ended or the time is up."""
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    ended.wait(seconds)
+
+
+class Waste(waste_pb2_grpc.WasteServiceServicer):
+    def GetAnalysis(self, request, context):
+        if request.analysis_id == ABSENT:
+            raise NotFound("no such analysis", reason="ANALYSIS_NOT_FOUND", analysis_id=request.analysis_id)
+        if request.analysis_id == SLOW:
+            hold(context, 60)
+        result = waste_pb2.AnalysisResult(material=recycle_info_pb2.MATERIAL_GLASS)
+        analysis = waste_pb2.Analysis(analysis_id=request.analysis_id, question=seen(context), result=result)
+        return waste_pb2.GetAnalysisResponse(analysis=analysis)
+
+    def CreateAnalysis(self, request, context):
+        analysis = waste_pb2.Analysis(image_id=request.image_id, question=request.question)
+        return waste_pb2.CreateAnalysisResponse(analysis=analysis)
+
+    def CreateImage(self, request, context):
+        return waste_pb2.CreateImageResponse(image=waste_pb2.Image(size_bytes=request.size_bytes))
+
+    def WaitAnalysis(self, request, context):
+        question = seen(context)
+        hold(context, request.timeout_s)
+        return waste_pb2.WaitAnalysisResponse(
+            analysis=waste_pb2.Analysis(analysis_id=request.analysis_id, question=question)
+        )
+
+    def WatchAnalysis(self, request, context):
+        if request.analysis_id == ABSENT:
+            raise NotFound("no such analysis", reason="ANALYSIS_NOT_FOUND", analysis_id=request.analysis_id)
+        if request.analysis_id == SLOW:
+            yield waste_pb2.WatchAnalysisResponse(analysis=waste_pb2.Analysis(question=seen(context)))
+            hold(context, 60)
+        for progress in (0, 50, 100):
+            analysis = waste_pb2.Analysis(analysis_id=request.analysis_id, progress=progress, question=seen(context))
+            yield waste_pb2.WatchAnalysisResponse(analysis=analysis, done=progress == 100)
+
+
+class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
+    def ListItems(self, request, context):
+        item = recycle_info_pb2.Item(name_ko=request.query, material=recycle_info_pb2.MATERIAL_PAPER_PACK)
+        return recycle_info_pb2.ListItemsResponse(items=[item])
+
+    def Ask(self, request, context):
+        return recycle_info_pb2.AskResponse(answer=recycle_info_pb2.Answer(text=request.question))
+
+
+class Tasks(tasks_pb2_grpc.TasksServiceServicer):
+    def ListTasks(self, request, context):
+        return tasks_pb2.ListTasksResponse()
+
+    def GetTask(self, request, context):
+        return tasks_pb2.GetTaskResponse(task=tasks_pb2.Task(task_id=request.task_id))
+
+    def ListTaskEvents(self, request, context):
+        event = tasks_pb2.TaskEvent(type=tasks_pb2.TASK_EVENT_TYPE_QUEUED, worker_name=request.task_id)
+        return tasks_pb2.ListTaskEventsResponse(events=[event])
+
+
+SERVICES = [
+    (waste_pb2_grpc.add_WasteServiceServicer_to_server, Waste()),
+    (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo()),
+    (tasks_pb2_grpc.add_TasksServiceServicer_to_server, Tasks()),
+    (waste_internal.add_WasteInternalServiceServicer_to_server, waste_internal.WasteInternalServiceServicer()),
+    (
+        recycle_info_internal.add_RecycleInfoInternalServiceServicer_to_server,
+        recycle_info_internal.RecycleInfoInternalServiceServicer(),
+    ),
+    (tasks_internal.add_TasksInternalServiceServicer_to_server, tasks_internal.TasksInternalServiceServicer()),
+]
+
+if __name__ == "__main__":
+    telemetry.setup("backends")
+    server.run(server.Server(sys.argv[1], SERVICES, threads=16), probe_interval_s=0)

@@ -1,0 +1,210 @@
+"""REST through the real Envoy: what is served, what is refused, and in what shape."""
+
+import json
+import time
+from concurrent import futures
+
+import pytest
+
+from tests.conftest import eventually
+from tests.gateway.backends import ABSENT, SLOW
+from tests.gateway.edge import USER, Key, bearer
+
+ANALYSIS = f"/api/v1/waste/analyses/{USER}"
+ERROR_INFO, BAD_REQUEST = "type.googleapis.com/google.rpc.ErrorInfo", "type.googleapis.com/google.rpc.BadRequest"
+
+
+def fails(response, status: int, code: int, reason: str) -> dict:
+    """Asserts an error in our one shape; returns it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"code", "message", "details"}
+    assert (body["code"], body["details"][0]["@type"]) == (code, ERROR_INFO)
+    assert (body["details"][0]["reason"], body["details"][0]["domain"]) == (reason, "eco2")
+    assert body["message"]
+    return body
+
+
+def seen(analysis: dict) -> dict:
+    """What reached the service: caller, seconds_left, metadata."""
+    return json.loads(analysis["question"])
+
+
+def test_json_prints_what_is_empty_and_leaves_out_what_is_not_there(edge):
+    analysis = edge.get(ANALYSIS).json()["analysis"]
+    assert (analysis["analysis_id"], analysis["state"], analysis["progress"]) == (USER, "ANALYSIS_STATE_UNSPECIFIED", 0)
+    assert "failure" not in analysis
+    result = analysis["result"]
+    assert (result["material"], result["confidence"], result["cached"]) == ("MATERIAL_GLASS", 0, False)
+    assert "follow_up_question" not in result
+    assert "advice" not in result
+
+
+def test_every_name_in_the_design_reaches_its_service(edge):
+    task = f"{USER}:vision_analysis"
+    assert edge.get(f"/api/v1/tasks/{task}").json()["task"]["task_id"] == task
+    assert edge.get(f"/api/v1/tasks/{task}/history").json()["events"][0]["worker_name"] == task
+    assert edge.get("/api/v1/tasks").json() == {"tasks": [], "next_page_token": ""}
+    assert edge.get("/api/v1/recycle-info/items?query=우유팩").json()["items"][0]["name_ko"] == "우유팩"
+    assert edge.post("/api/v1/recycle-info:ask", json={"question": "병?"}).json()["answer"]["text"] == "병?"
+    assert edge.client.get("/.well-known/jwks.json").json()["keys"][0]["kid"] == edge.key.kid
+    assert edge.client.get("/healthz").json() == {"status": "SERVING"}
+
+
+def test_the_caller_is_who_the_token_names_and_nothing_from_outside(edge):
+    spoofed = {"x-claim-sub": "somebody", "x-claim-role": "admin", "x-envoy-upstream-rq-timeout-ms": "1"}
+    heard = seen(edge.get(ANALYSIS, **spoofed).json()["analysis"])
+    assert heard["caller"] == USER
+    claims = [name for name in heard["metadata"] if name.startswith("x-claim-")]
+    assert claims == ["x-claim-sub"]
+    assert "authorization" not in heard["metadata"]
+    assert heard["metadata"]["x-envoy-expected-rq-timeout-ms"] == "10000"
+
+
+@pytest.mark.parametrize(
+    "claims", [{"exp": 1}, {"exp": None}, {"aud": "another-api"}, {"iss": "https://elsewhere.test"}], ids=str
+)
+def test_a_token_that_is_not_for_us_now_is_401(edge, claims):
+    fails(edge.get(ANALYSIS, edge.key.token(**claims)), 401, 16, "TOKEN_INVALID")
+
+
+def test_a_token_that_we_did_not_sign_is_401(edge):
+    header, payload, _ = edge.key.token().split(".")
+    unsigned = edge.key.token("none")
+    for token in (
+        Key("first").token(),
+        Key("unknown").token(),
+        unsigned,
+        f"{unsigned}AAAA",
+        f"{header}.{payload}.",
+        "x",
+    ):
+        fails(edge.get(ANALYSIS, token), 401, 16, "TOKEN_INVALID")
+
+
+@pytest.mark.parametrize(
+    "path", [ANALYSIS, f"{ANALYSIS}:wait", f"{ANALYSIS}:watch", "/api/v1/tasks", "/api/v1/recycle-info/items"]
+)
+def test_without_a_token_it_is_401(edge, path):
+    fails(edge.client.get(path), 401, 16, "TOKEN_MISSING")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/api/v1/nothing"),
+        ("GET", "/api/v1/waste/nothing"),
+        ("PUT", "/api/v1/waste/analyses"),
+        ("GET", "/api/v1/recycle-info"),
+        ("GET", f"/api/v1/tasks/{USER}:wait"),
+        ("POST", "/eco2.waste.v1.WasteService/GetAnalysis"),
+        ("POST", "/eco2.waste.v1.WasteInternalService/RecordOutcomes"),
+    ],
+)
+def test_what_is_not_there_is_404(edge, method, path):
+    response = edge.client.request(method, path, headers=bearer(edge.key.token()))
+    assert f"{method} {path}" in fails(response, 404, 5, "PATH_NOT_FOUND")["message"]
+
+
+def test_a_fault_of_a_service_arrives_with_its_details(edge):
+    info = fails(edge.get(f"/api/v1/waste/analyses/{ABSENT}"), 404, 5, "ANALYSIS_NOT_FOUND")["details"][0]
+    assert info["metadata"] == {"analysis_id": ABSENT}
+    body = fails(edge.get("/api/v1/waste/analyses/7"), 400, 3, "INVALID_FIELD")
+    assert body["details"][1]["@type"] == BAD_REQUEST
+    assert body["details"][1]["field_violations"][0]["field"] == "analysis_id"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("qury=x", "qury"), ("page_size=many", "page_size"), ("query.x=1", "query")], ids=str
+)
+def test_a_query_that_cannot_be_read_is_400_and_names_the_field(edge, query, field):
+    body = fails(edge.get(f"/api/v1/recycle-info/items?{query}"), 400, 3, "MALFORMED_REQUEST")
+    assert field in body["message"]
+    assert body["details"][1]["@type"] == BAD_REQUEST
+    assert field in body["details"][1]["field_violations"][0]["description"]
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ('{"content_type": ', "Unexpected end"),
+        ('{"content_type": "a" "size_bytes": 1}', "Expected , or }"),
+        ("[]", "must be a message"),
+        ('{"size_bytes": "big"}', "size_bytes"),
+        ('{"content_type": {}}', "content_type"),
+        ('{"sha256": "***"}', "sha256"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_400_and_says_what_is_wrong(edge, body, what):
+    answer = fails(edge.post("/api/v1/waste/images", content=body), 400, 3, "MALFORMED_REQUEST")
+    assert what in answer["message"]
+
+
+def test_a_long_text_is_refused_by_the_service_and_a_megabyte_by_the_edge(edge):
+    def ask(length: int):
+        return edge.post("/api/v1/recycle-info:ask", json={"question": "x" * length})
+
+    assert ask(1000).status_code == 200
+    body = fails(ask(200_000), 400, 3, "INVALID_FIELD")
+    assert body["details"][1]["field_violations"][0]["field"] == "question"
+    info = fails(ask(1 << 20), 413, 8, "BODY_TOO_LARGE")["details"][0]
+    assert info["metadata"]["limit_bytes"] == "262144"
+
+
+def test_headers_that_are_too_large_are_431_and_a_hidden_slash_is_400(edge):
+    fails(edge.get(ANALYSIS, **{"x-large": "x" * 70_000}), 431, 8, "HEADERS_TOO_LARGE")
+    fails(edge.get("/api/v1/waste%2Fanalyses"), 400, 3, "MALFORMED_REQUEST")
+
+
+def test_a_watch_is_events_or_lines_as_the_client_accepts(edge):
+    lines = edge.get(f"{ANALYSIS}:watch").text.splitlines()
+    assert [(json.loads(line)["analysis"]["progress"], json.loads(line)["done"]) for line in lines] == [
+        (0, False),
+        (50, False),
+        (100, True),
+    ]
+    response = edge.get(f"{ANALYSIS}:watch", accept="text/event-stream")
+    assert response.headers["content-type"] == "text/event-stream"
+    events = [event.removeprefix("data: ") for event in response.text.split("\n\n") if event]
+    assert [json.loads(event)["done"] for event in events] == [False, False, True]
+
+
+def test_a_watch_that_fails_at_once_is_an_error_like_any_other(edge):
+    for accept in ("text/event-stream", "application/json"):
+        fails(edge.get(f"/api/v1/waste/analyses/{ABSENT}:watch", accept=accept), 404, 5, "ANALYSIS_NOT_FOUND")
+
+
+def test_a_watch_sends_each_message_when_it_is_there_and_has_no_deadline(edge):
+    path = f"/api/v1/waste/analyses/{SLOW}:watch"
+    with edge.client.stream("GET", path, headers=bearer(edge.key.token())) as response:
+        first = json.loads(next(response.iter_lines()))
+    assert seen(first["analysis"])["seconds_left"] > 3600
+
+
+def test_a_service_hears_the_deadline_and_a_wait_may_take_longer_than_a_call(edge):
+    with futures.ThreadPoolExecutor(2) as pool:
+        waited = pool.submit(edge.get, f"{ANALYSIS}:wait?timeout_s=11")
+        started = time.monotonic()
+        fails(edge.get(f"/api/v1/waste/analyses/{SLOW}"), 504, 4, "SERVICE_TIMEOUT")
+        assert 9.5 < time.monotonic() - started < 11
+        heard = seen(waited.result().json()["analysis"])
+    assert 29 < heard["seconds_left"] <= 30
+    assert 9 < seen(edge.get(ANALYSIS).json()["analysis"])["seconds_left"] <= 10
+
+
+def test_the_request_id_is_kept_or_made_told_and_logged(edge):
+    mine = edge.get(ANALYSIS, **{"x-request-id": "mine-1"})
+    assert mine.headers["x-request-id"] == seen(mine.json()["analysis"])["metadata"]["x-request-id"] == "mine-1"
+    refused = edge.client.get(f"{ANALYSIS}?secret=1")
+    made = refused.headers["x-request-id"]
+    assert refused.json()["details"][0]["metadata"] == {"request_id": made}
+
+    def logged() -> dict[str, dict]:
+        return {line["request_id"]: line for line in map(json.loads, edge.access_log().splitlines())}
+
+    eventually(lambda: {"mine-1", made} <= logged().keys())
+    line = logged()["mine-1"]
+    assert (line["method"], line["path"], line["status"], line["user_id"]) == ("GET", ANALYSIS, 200, USER)
+    assert (line["route"], logged()[made]["status"], logged()[made]["path"]) == ("waste", 401, ANALYSIS)
