@@ -1,6 +1,7 @@
 """The embedded vision on real pixels: photos that scikit-image carries, and TrashNet's val where it is at hand."""
 
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
@@ -268,3 +269,13 @@ def test_a_broken_table_is_refused(tmp_path):
     path.write_text("index,name,material,item_key\n5,shark,FISH,\n")
     with pytest.raises(ValueError, match="unfit row"):
         evidence.load_items(path)
+
+
+def test_the_table_names_only_items_of_the_corpus_and_their_material(items):
+    corpus = {
+        item["key"]: item["material"]
+        for path in sorted((Path(__file__).resolve().parents[3] / "services/recycle_info/corpus").glob("*.json"))
+        for item in json.loads(path.read_text(encoding="utf-8"))["items"]
+    }
+    for (_, material), item_key in items.items.items():
+        assert corpus.get(item_key) == material, item_key
