@@ -46,6 +46,11 @@ check: setup ## lint, contracts, generated code, import rules, Envoy's configura
 test: setup ## run all tests on real servers: [ARGS=…]
 	$(PYTHON) -m pytest $(ARGS)
 
+DATA ?= ../shared/data/trashnet
+.PHONY: eval
+eval: setup ## measure the shipped vision head on photos: [DATA=folder with val/]
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA)
+
 .PHONY: bench
 bench: setup ## measure, on this machine
 	$(PYTHON) -m pytest tests/bench $(ARGS)
