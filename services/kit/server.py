@@ -67,7 +67,14 @@ class Server:
             interceptors=[_Gate(pools)],
             # Above every pool's limit, since past it health itself is refused and a pod only busy would be ejected.
             maximum_concurrent_rpcs=256 + 2 * sum(pool.limit for pool in pools),
-            options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 16 << 20)],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", 16 << 20),
+                # Envoy pings each 30 s. By default the fourth ping without an answer of ours in between ends the
+                # connection, and with it a stream that only has nothing to say.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
         )
         for add, servicer in services:
             add(servicer, self._server)
