@@ -53,6 +53,8 @@ class Auth(auth_pb2_grpc.AuthServiceServicer):
         self.keys = keys
 
     def GetJwks(self, request, context):
+        # As auth does; Envoy asks as often as it is configured to all the same.
+        context.send_initial_metadata((("cache-control", "public, max-age=300"),))
         return auth_pb2.GetJwksResponse(keys=[key.jwk() for key in self.keys])
 
     def serve(self, port: int) -> Server:
