@@ -28,7 +28,7 @@ _NAMES = {
 }
 
 _NOT_SURE = {
-    "ko": "사진만으로는 확실하지 않아요. {item}(이)라면 이렇게 버려 주세요. {text}",
+    "ko": "사진만으로는 확실하지 않아요. {item}{particle} 이렇게 버려 주세요. {text}",
     "en": "The photo alone does not settle it. If it is {item}, do this. {text}",
 }
 _NO_RULE = {
@@ -59,9 +59,17 @@ class EmbeddedLanguage:
         reply.text = rule.text
         # The user's own words settle what the photo left open.
         if sight.unsure and not rule.from_question:
-            reply.text = _NOT_SURE[language_code].format(item=rule.item_name, text=rule.text)
+            reply.text = _NOT_SURE[language_code].format(
+                item=rule.item_name, particle=_if(rule.item_name), text=rule.text
+            )
             reply.follow_up_question = ask(sight, language_code)
         return reply
+
+
+def _if(name: str) -> str:
+    """The Korean "if it is" behind a name: with 이 after a final consonant."""
+    syllable = ord(name[-1]) - ord("가") if name else 0
+    return "이라면" if 0 <= syllable < 11172 and syllable % 28 else "라면"
 
 
 def ask(sight: Sight, language_code: str) -> str:
