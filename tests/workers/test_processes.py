@@ -1,0 +1,197 @@
+"""The workers as they run in production: processes of their own, killed in the middle of their work."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import uuid
+from importlib.resources import files
+
+import pytest
+from eco2.pipeline.v1.messages_pb2 import STAGE_RULE_RETRIEVAL, AnalysisJob, Stage
+from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc
+from eco2.tasks.v1 import tasks_pb2
+from PIL import Image
+
+from services.kit.broker import Publisher, Topology
+from services.kit.server import Server
+from services.recycle_info import corpus
+from services.recycle_info.catalogue import Catalogue
+from services.recycle_info.rpc import RecycleInfoInternal
+from workers.ai import backbone
+from workers.objects import Objects
+
+WAIT_S = 30
+COUNT = 60
+
+
+@pytest.fixture
+def topology() -> Topology:
+    """As the process itself declares it."""
+    return Topology.of(Stage.DESCRIPTOR)
+
+
+@pytest.fixture
+def environment(servers, rabbitmq_url, waste, tasks, rules) -> dict[str, str]:
+    access = servers.s3
+    return {
+        "PYTHONPATH": ":".join(path for path in sys.path if path),
+        "LISTEN": "127.0.0.1:0",
+        "RABBITMQ_URL": rabbitmq_url,
+        "REDIS_URL": servers.redis_url,
+        "WASTE_TARGET": waste.target,
+        "TASKS_TARGET": tasks.target,
+        "RECYCLE_INFO_TARGET": rules.target,
+        "S3_ENDPOINT_URL": access.endpoint_url,
+        "S3_BUCKET": access.bucket,
+        "S3_REGION": access.region,
+        "S3_ACCESS_KEY_ID": access.access_key_id,
+        "S3_SECRET_ACCESS_KEY": access.secret_access_key,
+    }
+
+
+@pytest.fixture
+def start(environment, tmp_path):
+    """Starts workers; kills at the end what a test left running."""
+    processes = []
+
+    def run(name: str = "storage") -> subprocess.Popen:
+        own = environment | {"JOURNAL_DIR": str(tmp_path / name)}
+        with (tmp_path / "log").open("ab") as log:
+            command = [sys.executable, "-m", f"workers.{name}"]
+            processes.append(subprocess.Popen(command, env=own, stdout=log, stderr=log))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait(WAIT_S)
+
+
+@pytest.fixture
+def ai(environment, catalogue, tmp_path) -> None:
+    """What worker-ai needs, and the real rules."""
+    path = tmp_path / "backbone.onnx"
+    assert backbone.build(path)
+    environment |= {
+        "BACKBONE_PATH": str(path),
+        "VISION_PROVIDER": "embedded",
+        "LANGUAGE_PROVIDER": "embedded",
+        "RECYCLE_INFO_TARGET": catalogue,
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+@pytest.fixture
+def catalogue() -> str:
+    """The address of the real rules."""
+    service = RecycleInfoInternal(Catalogue(corpus.load()))
+    server = Server("127.0.0.1:0", [(internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, service)])
+    server.start()
+    yield f"127.0.0.1:{server.port}"
+    server.stop()
+
+
+def noise() -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((1600, 1200), 50).convert("RGB").save(out, "JPEG")
+    return out.getvalue()
+
+
+def upload(servers, data: bytes) -> str:
+    objects = Objects(**vars(servers.s3))
+    key = f"uploads/{uuid.uuid4()}"
+    objects.put(key, data, "image/jpeg")
+    objects.close()
+    return key
+
+
+def completion(waste, job: AnalysisJob):
+    waste.wait_for(lambda: {"completion", "failure"} & set(waste.kinds(job.analysis_id)))
+    [done] = [each.completion for each in waste.outcomes[job.analysis_id] if each.HasField("completion")]
+    return done
+
+
+def test_a_photo_becomes_advice_and_the_same_photo_is_looked_at_once(start, ai, send, servers, waste, tasks):
+    start("storage")
+    start("ai")
+    key = upload(servers, (files("skimage") / "data/coffee.png").read_bytes())
+    first = completion(waste, send(image_key=key))
+    assert first.sight.provider == first.reply.provider == "embedded"
+    assert not first.sight.cached
+    assert first.rule.rule_id
+    assert list(first.reply.steps) == list(first.rule.steps)
+    again = completion(waste, send(image_key=key, language_code="en"))
+    assert again.sight.cached
+    assert again.rule.rule_id == first.rule.rule_id
+    tasks.wait_for(lambda: len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == 8)
+    assert {tasks.last(task_id).worker_name for task_id in tasks.told} == {"storage", "ai"}
+
+
+def test_kill_nine_of_worker_ai_loses_nothing(start, ai, send, servers, waste, tasks):
+    keys = [upload(servers, noise()) for _ in range(30)]
+    start("storage")
+    worker = start("ai")
+    jobs = [send(image_key=key) for key in keys]
+    for reached in (3, 15):
+        waste.wait_for(lambda reached=reached: sum("sight" in waste.kinds(job.analysis_id) for job in jobs) >= reached)
+        worker.kill()
+        worker.wait(WAIT_S)
+        worker = start("ai")
+    waste.wait_for(lambda: all("completion" in waste.kinds(job.analysis_id) for job in jobs))
+    tasks.wait_for(lambda: len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == 4 * len(jobs))
+    assert len(tasks.told) == 4 * len(jobs)
+
+
+def test_kill_nine_in_the_middle_loses_nothing_and_doubles_nothing(
+    start, send, servers, waste, tasks, topology, listen, tmp_path
+):
+    key = upload(servers, noise())
+    after = listen(topology.queues[1])
+    worker = start()
+    jobs = [send(image_key=key) for _ in range(COUNT)]
+    for reached in (5, 20, 40):
+        waste.wait_for(lambda reached=reached: len(waste.outcomes) >= reached)
+        worker.kill()
+        worker.wait(WAIT_S)
+        worker = start()
+    waste.wait_for(lambda: all(waste.kinds(job.analysis_id) for job in jobs))
+    tasks.wait_for(lambda: len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == COUNT)
+    assert set(tasks.told) == {f"{job.analysis_id}:user_input" for job in jobs}
+    # Told more than once perhaps, but always the same.
+    assert all(len({each.SerializeToString() for each in told}) == 1 for told in waste.outcomes.values())
+    handed_on = set()
+    while len(handed_on) < COUNT:
+        handed_on.add(AnalysisJob.FromString(after.get(timeout=WAIT_S).body).analysis_id)
+    assert handed_on == {job.analysis_id for job in jobs}
+
+
+def test_sigterm_drains_and_exits_cleanly(start, send, servers, waste, rules, tasks):
+    rules.answer = internal_pb2.ResolveRuleResponse()
+    rules.answer.rule.rule_id = "r1"
+    worker = start()
+    jobs = [send(STAGE_RULE_RETRIEVAL) for _ in range(10)]
+    waste.wait_for(lambda: all(waste.kinds(job.analysis_id) == ["rule"] for job in jobs))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(WAIT_S) == 0
+    assert len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == 10
+
+
+def test_a_second_worker_on_the_same_journal_is_refused(start, send, servers, waste, tmp_path):
+    start()
+    job = send(image_key=upload(servers, noise()))
+    waste.wait_for(lambda: waste.kinds(job.analysis_id))
+    second = start()
+    assert second.wait(WAIT_S) == 1
+    assert "belongs to a running process" in (tmp_path / "log").read_text()
+
+
+def test_a_publisher_of_another_process_declares_the_same_topology(start, rabbitmq_url, topology, send, servers, waste):
+    """Whoever comes first declares; the other finds it as it would have made it."""
+    start()
+    other = Publisher(rabbitmq_url, topology)
+    assert other.ready.wait(WAIT_S)
+    other.close()

@@ -1,0 +1,352 @@
+"""The worker runtime on a real broker, journal and real gRPC peers."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from eco2.pipeline.v1.messages_pb2 import (
+    STAGE_RESPONSE_GENERATION,
+    STAGE_RULE_RETRIEVAL,
+    STAGE_USER_INPUT,
+    STAGE_VISION_ANALYSIS,
+    AnalysisJob,
+)
+from eco2.tasks.v1 import internal_pb2_grpc as tasks_grpc
+from eco2.tasks.v1 import tasks_pb2
+from eco2.waste.v1 import internal_pb2_grpc as waste_grpc
+from eco2.waste.v1.internal_pb2 import Outcome
+
+from services.kit.broker import Message
+from workers.journal import RUNNING, SUCCESS, Journal, Task
+from workers.progress import Announcer
+from workers.runtime import Worker
+from workers.stages import Permanent, Stage
+
+WAIT_S = 30
+
+
+@pytest.fixture
+def start(tmp_path, rabbitmq_url, topology, waste, tasks, board, channel):
+    """Starts a worker on its handlers by stage number; its journal is the test's folder."""
+    running = []
+
+    def make(handlers, *, timeout_s=10.0, concurrency=2, **options) -> Worker:
+        stages = [Stage(number, run, concurrency, 50, timeout_s) for number, run in handlers.items()]
+        worker = Worker(
+            stages,
+            Journal(tmp_path),
+            rabbitmq_url,
+            topology,
+            waste_grpc.WasteInternalServiceStub(channel(waste.target)),
+            tasks_grpc.TasksInternalServiceStub(channel(tasks.target)),
+            Announcer(board),
+            "storage",
+            **options,
+        )
+        running.append(worker)
+        return worker.start()
+
+    yield make
+    for worker in running:
+        worker.close()
+
+
+def clean(job: AnalysisJob, progress) -> Outcome:
+    outcome = Outcome()
+    outcome.image.object_key = f"clean/{job.image_id}"
+    return outcome
+
+
+def look(job: AnalysisJob, progress) -> Outcome:
+    outcome = Outcome()
+    outcome.sight.item_key = "glass_bottle"
+    return outcome
+
+
+def find_rule(job: AnalysisJob, progress) -> Outcome:
+    outcome = Outcome()
+    outcome.rule.rule_id = "r"
+    return outcome
+
+
+def answer(job: AnalysisJob, progress) -> Outcome:
+    outcome = Outcome()
+    outcome.completion.sight.CopyFrom(job.sight)
+    outcome.completion.rule.CopyFrom(job.rule)
+    outcome.completion.reply.text = job.image.object_key
+    return outcome
+
+
+PIPELINE = {
+    STAGE_USER_INPUT: clean,
+    STAGE_VISION_ANALYSIS: look,
+    STAGE_RULE_RETRIEVAL: find_rule,
+    STAGE_RESPONSE_GENERATION: answer,
+}
+
+
+def test_a_job_passes_all_stages_and_everyone_is_told(start, send, waste, tasks, board):
+    start(PIPELINE)
+    job = send()
+    waste.wait_for(lambda: set(waste.kinds(job.analysis_id)) == {"image", "sight", "rule", "completion"})
+    completion = next(each.completion for each in waste.outcomes[job.analysis_id] if each.HasField("completion"))
+    assert completion.sight.item_key == "glass_bottle"
+    assert completion.rule.rule_id == "r"
+    assert completion.reply.text == f"clean/{job.image_id}"
+    tasks.wait_for(lambda: len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == 4)
+    assert set(tasks.told) == {
+        f"{job.analysis_id}:{stage}"
+        for stage in ("user_input", "vision_analysis", "rule_retrieval", "response_generation")
+    }
+    done = tasks.last(f"{job.analysis_id}:vision_analysis")
+    assert (done.task_name, done.worker_name, done.attempt, done.user_id) == (
+        "vision_analysis",
+        "storage",
+        1,
+        job.user_id,
+    )
+    assert done.result["itemKey"] == "glass_bottle"
+    assert done.create_time.ToNanoseconds() <= done.start_time.ToNanoseconds() <= done.complete_time.ToNanoseconds()
+    shown = board.read(f"analysis:{job.analysis_id}")
+    assert (shown["state"], shown["stage"], shown["progress"]) == ("RUNNING", "response_generation", "75")
+
+
+def test_the_row_is_in_the_journal_before_the_work_begins(start, send, waste):
+    found = []
+
+    def check(job, progress):
+        [row] = journal.unsynced(10).result(WAIT_S) or journal.undelivered().result(WAIT_S)
+        found.append((row.task_id, row.payload))
+        return clean(job, progress)
+
+    # Nothing may be forgotten or synced while the handler looks: `tasks` is told of the row only afterwards.
+    worker = start({STAGE_USER_INPUT: check})
+    journal = worker._journal
+    job = send()
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
+    assert found == [(f"{job.analysis_id}:user_input", job.SerializeToString())]
+
+
+def test_a_message_that_comes_again_repeats_only_the_telling(start, send, waste, publisher, topology, listen):
+    ran = []
+    start({STAGE_USER_INPUT: lambda job, progress: ran.append(1) or clean(job, progress)})
+    after = listen(topology.queues[1])
+    job = send()
+    first = after.get(timeout=WAIT_S)
+    waste.wait_for(lambda: len(waste.kinds(job.analysis_id)) == 1)
+    publisher.publish([Message(topology.queues[0], job.SerializeToString())])
+    waste.wait_for(lambda: len(waste.kinds(job.analysis_id)) == 2)
+    assert after.get(timeout=WAIT_S).body == first.body
+    assert waste.outcomes[job.analysis_id][0] == waste.outcomes[job.analysis_id][1]
+    assert ran == [1]
+    assert first.headers["x-request-id"] == "r1"
+
+
+def test_the_same_task_never_runs_twice_at_once(start, send, waste, publisher, topology):
+    go, entered, ran = threading.Event(), threading.Event(), []
+
+    def slow(job, progress):
+        if job.question == "slow":
+            ran.append(1)
+            entered.set()
+            assert go.wait(WAIT_S)
+        return clean(job, progress)
+
+    start({STAGE_USER_INPUT: slow})
+    job = send(question="slow")
+    assert entered.wait(WAIT_S)
+    publisher.publish([Message(topology.queues[0], job.SerializeToString())])[0].result(WAIT_S)
+    # A later message of the same queue has been worked on, so the copy has arrived.
+    other = send()
+    waste.wait_for(lambda: waste.kinds(other.analysis_id))
+    go.set()
+    waste.wait_for(lambda: waste.kinds(job.analysis_id))
+    assert ran == [1]
+
+
+def test_a_transient_error_is_tried_again_later(start, send, waste, tasks):
+    attempts = []
+
+    def flaky(job, progress):
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise ConnectionError("the store is away")
+        return clean(job, progress)
+
+    start({STAGE_USER_INPUT: flaky})
+    job = send()
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
+    task_id = f"{job.analysis_id}:user_input"
+    tasks.wait_for(lambda: tasks.last(task_id).state == tasks_pb2.TASK_STATE_SUCCESS)
+    assert len(attempts) == tasks.last(task_id).attempt == 3
+
+
+def test_after_the_last_attempt_the_user_and_the_dead_letter_queue_are_told(
+    start, send, waste, tasks, topology, listen
+):
+    attempts = []
+
+    def poisoned(job, progress):
+        attempts.append(1)
+        raise ValueError("poison")
+
+    start({STAGE_USER_INPUT: poisoned}, max_attempts=3)
+    dead = listen(f"{topology.queues[0]}.dead")
+    job = send()
+    letter = dead.get(timeout=WAIT_S)
+    assert letter.body == job.SerializeToString()
+    assert (letter.headers["x-reason"], letter.headers["x-attempt"]) == ("GAVE_UP", 3)
+    assert "ValueError: poison" in letter.headers["x-error"]
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["failure"])
+    assert waste.outcomes[job.analysis_id][0].failure.message.startswith("지금은")
+    task_id = f"{job.analysis_id}:user_input"
+    tasks.wait_for(lambda: tasks.last(task_id).state == tasks_pb2.TASK_STATE_FAILURE)
+    assert len(attempts) == 3
+
+
+def test_a_permanent_error_ends_it_at_once(start, send, waste, topology, listen):
+    attempts = []
+
+    def refuse(job, progress):
+        attempts.append(1)
+        raise Permanent("NOT_AN_IMAGE", {"ko": "사진이 아니에요.", "en": "This is not a photo."})
+
+    start({STAGE_USER_INPUT: refuse})
+    dead = listen(f"{topology.queues[0]}.dead")
+    job = send(language_code="en")
+    assert dead.get(timeout=WAIT_S).headers["x-reason"] == "NOT_AN_IMAGE"
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["failure"])
+    failure = waste.outcomes[job.analysis_id][0].failure
+    assert (failure.reason, failure.message) == ("NOT_AN_IMAGE", "This is not a photo.")
+    assert attempts == [1]
+
+
+def test_a_dead_letter_sent_again_with_a_higher_attempt_is_done_again(start, send, waste, publisher, topology):
+    broken = threading.Event()
+    broken.set()
+
+    def flaky(job, progress):
+        if broken.is_set():
+            raise Permanent("NOT_AN_IMAGE", {"ko": "사진이 아니에요.", "en": "This is not a photo."})
+        return clean(job, progress)
+
+    start({STAGE_USER_INPUT: flaky})
+    job = send()
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["failure"])
+    broken.clear()
+    publisher.publish([Message(topology.queues[0], job.SerializeToString(), {"x-attempt": 2})])
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["failure", "image"])
+
+
+def test_what_is_no_job_goes_to_the_dead_letter_queue(start, publisher, topology, listen):
+    start({STAGE_USER_INPUT: clean})
+    dead = listen(f"{topology.queues[0]}.dead")
+    publisher.publish([Message(topology.queues[0], b"\xff\xff"), Message(topology.queues[0], b"")])
+    letters = [dead.get(timeout=WAIT_S) for _ in range(2)]
+    assert {letter.body for letter in letters} == {b"\xff\xff", b""}
+    assert {letter.headers["x-reason"] for letter in letters} == {"MALFORMED"}
+
+
+def test_a_stage_that_outlasts_its_time_is_tried_again(start, send, waste):
+    attempts = []
+
+    def slow(job, progress):
+        attempts.append(1)
+        while len(attempts) == 1:
+            progress(10)
+        return clean(job, progress)
+
+    start({STAGE_USER_INPUT: slow}, timeout_s=0.3)
+    job = send()
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
+    assert len(attempts) == 2
+
+
+def test_waste_down_delays_the_answer_but_loses_nothing(start, send, waste, topology, listen):
+    start({STAGE_USER_INPUT: clean})
+    after = listen(topology.queues[1])
+    waste.stop()
+    jobs = [send() for _ in range(20)]
+    # The next stage does not wait for `waste`.
+    assert len({after.get(timeout=WAIT_S).body for _ in jobs}) == 20
+    assert not waste.outcomes
+    waste.start()
+    waste.wait_for(lambda: all(waste.kinds(job.analysis_id) for job in jobs))
+
+
+def test_tasks_down_holds_up_nobody_and_hears_all_of_it_later(start, send, waste, tasks):
+    start({STAGE_USER_INPUT: clean})
+    tasks.stop()
+    jobs = [send() for _ in range(20)]
+    waste.wait_for(lambda: all(waste.kinds(job.analysis_id) for job in jobs))
+    assert not tasks.told
+    tasks.start()
+    tasks.wait_for(lambda: len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == 20)
+
+
+def test_a_journal_past_its_quota_stops_consuming_and_goes_on_when_there_is_room(
+    start, send, waste, tasks, tmp_path, monkeypatch
+):
+    tasks.stop()
+    worker = start({STAGE_USER_INPUT: clean}, keep_s=0.0)
+    monkeypatch.setattr(worker._journal, "_quota_bytes", 120_000)
+    jobs = [send(question="가" * 1000) for _ in range(60)]
+    waste.wait_for(lambda: len(waste.outcomes) > 5)
+    assert len(waste.outcomes) < 60
+    tasks.start()
+    waste.wait_for(lambda: len(waste.outcomes) == len(jobs))
+
+
+def test_what_a_dead_process_finished_is_told_after_the_restart(start, tmp_path, waste, tasks):
+    outcome = Outcome(analysis_id="4a3a1b8e-8f5c-4a86-9a6b-1f5b7c3f0001")
+    outcome.image.object_key = "clean/x"
+    job = AnalysisJob(analysis_id=outcome.analysis_id, language_code="ko")
+    task = Task(f"{job.analysis_id}:user_input", "user_input", RUNNING, 1, "", job.SerializeToString())
+    journal = Journal(tmp_path)
+    journal.append([task])
+    done = Task(
+        task.task_id, task.task_name, SUCCESS, 1, "", task.payload, outcome.SerializeToString(), completed_at=1.0
+    )
+    journal.record([done])
+    journal.close()
+    start({STAGE_USER_INPUT: clean})
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
+    tasks.wait_for(lambda: tasks.last(task.task_id).state == tasks_pb2.TASK_STATE_SUCCESS)
+
+
+def test_a_task_that_keeps_killing_its_worker_is_given_up(start, tmp_path, send, waste):
+    started = threading.Event()
+    worker = start({STAGE_USER_INPUT: lambda job, progress: started.set() or clean(job, progress)}, max_attempts=3)
+    job_id = "4a3a1b8e-8f5c-4a86-9a6b-1f5b7c3f0002"
+    # As three processes that died over it would have left it.
+    row = Task(f"{job_id}:user_input", "user_input", RUNNING, 3, "", b"")
+    worker._journal.append([row], crashed=True).result(WAIT_S)
+    send(analysis_id=job_id)
+    waste.wait_for(lambda: waste.kinds(job_id) == ["failure"])
+    assert waste.outcomes[job_id][0].failure.reason == "WORKER_DIED"
+    assert not started.is_set()
+
+
+def test_a_drain_finishes_what_runs_and_gives_back_the_rest(start, send, waste, tmp_path):
+    entered, go, ran = threading.Semaphore(0), threading.Event(), []
+
+    def slow(job, progress):
+        ran.append(job.analysis_id)
+        entered.release()
+        assert go.wait(WAIT_S)
+        return clean(job, progress)
+
+    first = start({STAGE_USER_INPUT: slow}, concurrency=1)
+    jobs = [send() for _ in range(5)]
+    assert entered.acquire(timeout=WAIT_S)
+    closing = threading.Thread(target=first.close, args=(WAIT_S,))
+    closing.start()
+    assert first._closing.wait(WAIT_S)
+    go.set()
+    closing.join(WAIT_S)
+    assert len(ran) == 1
+    assert waste.kinds(ran[0]) == ["image"]
+    start({STAGE_USER_INPUT: slow}, concurrency=1)
+    waste.wait_for(lambda: all(waste.kinds(job.analysis_id) == ["image"] for job in jobs))
+    assert len(ran) == 5

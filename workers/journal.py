@@ -1,0 +1,290 @@
+"""The worker's own record of its work, in SQLite: written before the work begins, forgotten when all others know.
+
+    a message arrives ──► PENDING ──► RUNNING ──► SUCCESS
+                            ▲            ├──────► FAILURE
+                            └────────────┘ a transient error: PENDING again, attempt + 1, next_attempt_at
+
+A state only moves forward: a higher attempt beats any state but SUCCESS, within an attempt the state beats those left
+of it. A row found RUNNING when its message comes back belonged to a process that died: one attempt more, RUNNING
+again. `tasks` keeps the same states by the same order.
+
+One connection, owned by one thread, in WAL mode with synchronous=FULL. Whatever is asked for while a commit runs
+goes into the next one: no timer, and no caller waits, since every function returns a future. A future is done only
+after its commit; its callbacks run on the journal's thread and must be quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from workers import journal_file
+from workers.journal_file import JournalError
+
+PENDING, RUNNING, SUCCESS, FAILURE = "pending", "running", "success", "failure"
+ENDED = (SUCCESS, FAILURE)
+_CACHE_S = 30 * 24 * 3600
+
+_COLUMNS = (
+    "task_id, task_name, status, attempt, user_id, payload, result, error, created_at, started_at, completed_at, "
+    "next_attempt_at, delivered, synced_to_pg, seq"
+)
+_INSERT = f"INSERT OR IGNORE INTO local_tasks ({_COLUMNS}) VALUES ({', '.join('?' * 15)})"
+_RANK = {PENDING: 0, RUNNING: 1, SUCCESS: 2, FAILURE: 2}
+
+
+class JournalFull(Exception):
+    """The quota is used up: stop taking work until rows have been synced and forgotten."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """A row; see the module's docstring for the states and the schema for the units."""
+
+    task_id: str
+    task_name: str
+    status: str
+    attempt: int
+    user_id: str
+    payload: bytes
+    result: bytes | None = None
+    error: str | None = None
+    created_at: float = 0.0
+    started_at: float | None = None
+    completed_at: float | None = None
+    next_attempt_at: float | None = None
+    delivered: int = 0
+    synced_to_pg: int = 0
+    seq: int = 0
+
+
+_Request = tuple[Callable[[], Any], Future]
+
+
+class Journal:
+    """The journal in `folder`, for as long as this process lives.
+
+    quota_bytes: what the tasks may take on disk. batch: the most requests that one commit takes.
+    Fails with JournalError when another process has it, when the folder is on a network file system (SQLite corrupts
+    there), and when the file is damaged.
+    """
+
+    def __init__(self, folder: Path, *, quota_bytes: int = 2 << 30, batch: int = 500, clock=time.time):
+        self._lock = journal_file.claim(folder)
+        self._quota_bytes, self._batch, self._clock = quota_bytes, batch, clock
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        # Set whenever a commit may have left rows to sync.
+        self.changed = threading.Event()
+        self.path = folder / "worker.db"
+        opened: Future = Future()
+        self._thread = threading.Thread(target=self._run, args=(opened,), name="journal", daemon=True)
+        self._thread.start()
+        try:
+            opened.result()
+        except Exception:
+            os.close(self._lock)
+            raise
+
+    def append(self, tasks: Sequence[Task], crashed: bool = False) -> Future[list[Task]]:
+        """Take these in, and return each as it stands then: a known one keeps its row, unless its attempt is higher
+        or a process died over it. Fails with JournalFull past the quota, with nothing taken in.
+
+        crashed: somebody may have died over these before, so that a new row starts as RUNNING, and counts if it
+        happens again.
+        """
+        return self._ask(lambda: self._append(tasks, crashed))
+
+    def record(self, tasks: Iterable[Task]) -> Future[list[bool]]:
+        """Move each forward to the state, attempt, result, error and times given; False where it had moved on."""
+        tasks = list(tasks)
+        return self._ask(lambda: [self._record(task) for task in tasks])
+
+    def delivered(self, task_ids: Iterable[str]) -> Future[None]:
+        """Their results have reached everyone who waits for them."""
+        rows = [(task_id,) for task_id in task_ids]
+        sql = "UPDATE local_tasks SET delivered = 1 WHERE task_id = ? AND completed_at IS NOT NULL"
+        return self._ask(lambda: self._write(sql, rows))
+
+    def undelivered(self) -> Future[list[Task]]:
+        """Ended, but nobody may know: what a process that died left behind."""
+        return self._ask(lambda: self._select("completed_at IS NOT NULL AND delivered = 0 ORDER BY seq", ()))
+
+    def unsynced(self, limit: int) -> Future[list[Task]]:
+        """What `tasks` does not know yet, in the order it happened."""
+        return self._ask(lambda: self._select("synced_to_pg = 0 ORDER BY seq LIMIT ?", (limit,)))
+
+    def synced(self, versions: Iterable[tuple[str, int]]) -> Future[None]:
+        """`tasks` has these (task_id, seq); a row that has moved on since stays unsynced."""
+        rows = list(versions)
+        sql = "UPDATE local_tasks SET synced_to_pg = 1 WHERE task_id = ? AND seq = ?"
+        return self._ask(lambda: self._write(sql, rows))
+
+    def forget(self, completed_before: float, limit: int = 1000) -> Future[int]:
+        """Delete rows that ended before then, were delivered and are synced. How many."""
+        return self._ask(lambda: self._forget(completed_before, limit))
+
+    def write_log(self, task_id: str, level: str, message: str) -> Future[None]:
+        row = (task_id, self._clock(), message, level)
+        sql = "INSERT INTO task_logs (task_id, timestamp, message, level) VALUES (?, ?, ?, ?)"
+        return self._ask(lambda: self._write(sql, [row]))
+
+    def find_cached(self, prompt_hash: bytes, model: str) -> Future[bytes | None]:
+        sql = "SELECT response FROM gpt_cache WHERE prompt_hash = ? AND model = ?"
+        return self._ask(lambda: self._db.execute(sql, (prompt_hash, model)).get)
+
+    def cache(self, prompt_hash: bytes, model: str, response: bytes) -> Future[None]:
+        row = (prompt_hash, response, model, self._clock())
+        sql = "INSERT OR REPLACE INTO gpt_cache (prompt_hash, response, model, timestamp) VALUES (?, ?, ?, ?)"
+        return self._ask(lambda: self._write(sql, [row]))
+
+    def has_room(self) -> Future[bool]:
+        """Whether use has fallen below nine tenths of the quota, so that stopping and starting do not alternate."""
+        return self._ask(lambda: self._used_bytes() < self._quota_bytes * 0.9)
+
+    def close(self) -> None:
+        """Commit what was asked for, then give up the file and its lock."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._requests.put(None)
+        self._thread.join()
+        os.close(self._lock)
+
+    def _ask(self, work: Callable[[], Any]) -> Future:
+        future: Future = Future()
+        with self._closing:
+            if not self._closed:
+                self._requests.put((work, future))
+                return future
+        future.set_exception(JournalError("the journal is closed"))
+        return future
+
+    def _run(self, opened: Future) -> None:
+        try:
+            self._db = journal_file.open_database(self.path)
+            self._seq = self._db.execute("SELECT coalesce(max(seq), 0) FROM local_tasks").get
+        except Exception as error:  # noqa: BLE001 - raised again by whoever opens the journal
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        going = True
+        while going:
+            requests = [self._requests.get()]
+            while requests[-1] is not None and len(requests) < self._batch and not self._requests.empty():
+                requests.append(self._requests.get())
+            if requests[-1] is None:
+                requests.pop()
+                going = False
+            self._commit(requests)
+        self._db.close()
+
+    def _commit(self, requests: list[_Request]) -> None:
+        before = self._seq
+        try:
+            results = self._transact([work for work, _ in requests])
+        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+            if len(requests) == 1:
+                requests[0][1].set_exception(error)
+                return
+            # One bad request must not take the others along.
+            for request in requests:
+                self._commit([request])
+            return
+        if self._seq > before:
+            self.changed.set()
+        for (_, future), result in zip(requests, results, strict=True):
+            future.set_result(result)
+
+    def _transact(self, works: list[Callable[[], Any]]) -> list[Any]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            results = [work() for work in works]
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        return results
+
+    def _append(self, tasks: Sequence[Task], crashed: bool) -> list[Task]:
+        if self._used_bytes() >= self._quota_bytes:
+            raise JournalFull(f"{self.path} has used its quota of {self._quota_bytes} bytes")
+        return [self._take(task, crashed) for task in tasks]
+
+    def _take(self, task: Task, crashed: bool) -> Task:
+        now = self._clock()
+        status, started_at = (RUNNING, now) if crashed else (PENDING, None)
+        new = dataclasses.replace(task, status=status, created_at=now, started_at=started_at, seq=self._next())
+        self._db.execute(_INSERT, dataclasses.astuple(new))
+        if self._db.changes():
+            return new
+        [row] = self._select("task_id = ?", (task.task_id,))
+        if row.status != SUCCESS and task.attempt > row.attempt:
+            return self._again(row, PENDING, task.attempt, row.error)
+        if row.status == RUNNING:
+            return self._again(row, RUNNING, row.attempt + 1, "the worker died over it", started_at=now)
+        if row.status == PENDING and row.attempt == task.attempt and crashed:
+            return self._again(row, RUNNING, row.attempt, row.error, started_at=now)
+        return row
+
+    def _again(self, row: Task, status: str, attempt: int, error: str | None, started_at: float | None = None) -> Task:
+        next_row = dataclasses.replace(
+            row, status=status, attempt=attempt, error=error, started_at=started_at, result=None, completed_at=None,
+            next_attempt_at=None, delivered=0, synced_to_pg=0,
+        )  # fmt: skip
+        self._record(next_row)
+        return dataclasses.replace(next_row, seq=self._seq)
+
+    def _record(self, task: Task) -> bool:
+        rank = _RANK[task.status]
+        self._db.execute(
+            """UPDATE local_tasks
+               SET status = ?, attempt = ?, result = ?, error = ?, started_at = coalesce(?, started_at),
+                   completed_at = ?, next_attempt_at = ?, delivered = 0, synced_to_pg = 0, seq = ?
+               WHERE task_id = ? AND status <> 'success' AND (attempt < ? OR attempt = ? AND
+                 CASE status WHEN 'pending' THEN 0 WHEN 'running' THEN 1 ELSE 2 END < ?)""",
+            (
+                *(task.status, task.attempt, task.result, task.error, task.started_at),
+                *(task.completed_at, task.next_attempt_at, self._next(), task.task_id),
+                *(task.attempt, task.attempt, rank),
+            ),
+        )
+        return self._db.changes() > 0
+
+    def _forget(self, completed_before: float, limit: int) -> int:
+        gone = [
+            row[0]
+            for row in self._db.execute(
+                """SELECT task_id FROM local_tasks
+                   WHERE completed_at < ? AND delivered = 1 AND synced_to_pg = 1 ORDER BY completed_at LIMIT ?""",
+                (completed_before, limit),
+            )
+        ]
+        for table in ("local_tasks", "task_logs"):
+            self._write(f"DELETE FROM {table} WHERE task_id = ?", [(task_id,) for task_id in gone])
+        self._write("DELETE FROM gpt_cache WHERE timestamp < ?", [(self._clock() - _CACHE_S,)])
+        return len(gone)
+
+    def _write(self, sql: str, rows: list[tuple]) -> None:
+        self._db.executemany(sql, rows)
+
+    def _select(self, where: str, values: tuple) -> list[Task]:
+        return [Task(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM local_tasks WHERE {where}", values)]
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _used_bytes(self) -> int:
+        pages = self._db.pragma("page_count") - self._db.pragma("freelist_count")
+        return pages * self._db.pragma("page_size")

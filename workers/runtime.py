@@ -1,0 +1,294 @@
+"""A worker: takes messages of its stages, does the work, and tells how it went, losing and doubling nothing.
+
+    deliver → append to the journal → commit → work, on the stage's own threads → record the outcome
+            → publish the next stage and tell `waste` → acknowledge → sync to `tasks` → forget
+
+A message that comes back finds its row and only repeats what may not have been told. The same task never runs twice
+at once here. A transient error is tried again after a growing delay, which the broker keeps; after `max_attempts`, or
+a permanent error, the task is a FAILURE, the user is told why, and the message goes to the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+
+import protovalidate
+from eco2.pipeline.v1.messages_pb2 import AnalysisJob
+from eco2.waste.v1.internal_pb2 import Outcome
+from google.protobuf.message import DecodeError
+
+from services.kit import telemetry
+from services.kit.broker import Consumer, Delivery, Message, Publisher, Topology
+from workers.courier import ATTEMPT, Courier, Parcel, pack
+from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
+from workers.progress import Announcer
+from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
+from workers.sync import Sync
+
+log = logging.getLogger(__name__)
+
+# sysexits.h calls it EX_SOFTWARE.
+STUCK_EXIT = 70
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """One task in this process, from its first delivery to the last acknowledgement."""
+
+    stage: Stage
+    job: AnalysisJob
+    task: Task
+    request_id: str
+    # All copies of its message that have arrived meanwhile; settled together.
+    deliveries: list[Delivery]
+    started: float | None = None
+
+
+class Worker:
+    """Stages at work. `start` and `close` once each. max_attempts: how often a task is tried at most."""
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        journal: Journal,
+        rabbitmq_url: str,
+        topology: Topology,
+        waste,
+        tasks,
+        announcer: Announcer,
+        name: str,
+        *,
+        max_attempts: int = 5,
+        keep_s: float = 300.0,
+    ):
+        self._stages = {stage.queue: stage for stage in stages}
+        self._journal, self._topology, self._announcer = journal, topology, announcer
+        self._max_attempts, self._name = max_attempts, name
+        self._active: dict[str, Run] = {}
+        self._changed = threading.Condition()
+        # While the journal takes nothing: when to try again, and how long to wait the time after.
+        self._resume_at, self._rest_s = float("inf"), 1.0
+        self._closing = threading.Event()
+        self._lines = {queue_name: queue.SimpleQueue() for queue_name in self._stages}
+        self._publisher = Publisher(rabbitmq_url, topology, name=f"worker-{name}-publisher")
+        self._courier = Courier(self._publisher, waste, self._delivered)
+        self._sync = Sync(journal, tasks, name, keep_s=keep_s)
+        prefetch = {stage.queue: stage.prefetch for stage in stages}
+        self.consumer = Consumer(rabbitmq_url, topology, prefetch, self._receive, name=f"worker-{name}")
+
+    def start(self) -> Worker:
+        for stage in self._stages.values():
+            for number in range(stage.concurrency):
+                threading.Thread(
+                    target=self._work_line, args=(stage,), name=f"{stage.name}-{number}", daemon=True
+                ).start()
+        for task in self._journal.undelivered().result():
+            # Whoever did this died before everyone was told. Its message may come too, and is recognised.
+            run = Run(self._stage_of(task), AnalysisJob.FromString(task.payload), task, "", [])
+            self._active[task.task_id] = run
+            self._deliver(run)
+        self._courier.start()
+        self._sync.start()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self.consumer.start()
+        return self
+
+    def close(self, grace_s: float = 6.0) -> None:
+        """Take nothing more, give back what has not begun, finish what has within the grace, tell, and stop."""
+        until = time.monotonic() + grace_s
+        self._closing.set()
+        self.consumer.pause()
+        for queue_name, line in self._lines.items():
+            while not line.empty():
+                try:
+                    self._give_back([line.get_nowait()])
+                except queue.Empty:
+                    break
+            for _ in range(self._stages[queue_name].concurrency):
+                line.put(None)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._active, max(0.0, until - time.monotonic()))
+            if self._active:
+                log.warning("%d tasks go on elsewhere", len(self._active))
+        self._courier.close(max(0.1, until - time.monotonic()))
+        self.consumer.close()
+        self._publisher.close(1)
+        self._sync.close(1)
+        self._journal.close()
+
+    # On the consumer's thread.
+
+    def _receive(self, deliveries: Sequence[Delivery]) -> None:
+        taken: dict[bool, list[Run]] = {False: [], True: []}
+        with self._changed:
+            for delivery in deliveries:
+                run = self._read(delivery)
+                if run is None:
+                    continue
+                known = self._active.setdefault(run.task.task_id, run)
+                if known is run:
+                    taken[delivery.redelivered].append(run)
+                else:
+                    known.deliveries.append(delivery)
+        for redelivered, runs in taken.items():
+            if runs:
+                # Append before the work: a crash may repeat it but must not lose it.
+                appended = self._journal.append([run.task for run in runs], crashed=redelivered)
+                appended.add_done_callback(lambda future, runs=runs: self._appended(runs, future))
+
+    def _read(self, delivery: Delivery) -> Run | None:
+        stage = self._stages[delivery.queue]
+        try:
+            job = AnalysisJob.FromString(delivery.body)
+            protovalidate.validate(job)
+        except (DecodeError, protovalidate.ValidationError) as error:
+            log.error("a message in %s is no job: %s", delivery.queue, error)
+            headers = {"x-reason": "MALFORMED", "x-error": str(error)[:2000]}
+            dead = Message(delivery.queue, delivery.body, headers, self._topology.dead)
+            [published] = self._publisher.publish([dead])
+            published.add_done_callback(
+                lambda future: (self.consumer.requeue if future.exception() else self.consumer.ack)([delivery])
+            )
+            return None
+        task_id = f"{job.analysis_id}:{stage.name}"
+        task = Task(task_id, stage.name, PENDING, attempt_of(delivery), job.user_id, delivery.body)
+        return Run(stage, job, task, str(delivery.headers.get(telemetry.REQUEST_ID, "")), [delivery])
+
+    # On the journal's thread.
+
+    def _appended(self, runs: list[Run], future: Future) -> None:
+        error = future.exception()
+        if error is not None:
+            log.error("taking no more work: %s", error, exc_info=None if isinstance(error, JournalFull) else error)
+            # Pauses grow, since each return to the queue counts towards its delivery limit.
+            self._resume_at, self._rest_s = time.monotonic() + self._rest_s, min(self._rest_s * 2, 60.0)
+            self.consumer.pause()
+            self._give_back(runs)
+            return
+        self._rest_s = 1.0
+        for run, row in zip(runs, future.result(), strict=True):
+            asked, run.task = run.task.attempt, row
+            if row.status in ENDED or (row.status == PENDING and row.attempt > asked):
+                self._deliver(run)
+            elif row.attempt > self._max_attempts:
+                self._end(run, Permanent("WORKER_DIED", GAVE_UP), f"given up: {row.error}")
+            elif self._closing.is_set():
+                self._give_back([run])
+            else:
+                self._lines[run.stage.queue].put(run)
+
+    def _recorded(self, run: Run, future: Future) -> None:
+        if future.exception() is not None:
+            log.error("the journal did not take %s", run.task.task_id, exc_info=future.exception())
+            self._give_back([run])
+            return
+        self._deliver(run)
+
+    # On a stage's threads.
+
+    def _work_line(self, stage: Stage) -> None:
+        line = self._lines[stage.queue]
+        while (run := line.get()) is not None:
+            with telemetry.bound(run.request_id) as run.request_id:
+                self._work(run)
+
+    def _work(self, run: Run) -> None:
+        run.started = time.monotonic()
+        if run.task.status == PENDING:
+            run.task = dataclasses.replace(run.task, status=RUNNING, started_at=time.time())
+            # Not waited for: a message that comes back a second time is RUNNING from its append on.
+            self._journal.record([run.task])
+        progress = self._announcer.progress(run.job, run.stage, run.started + run.stage.timeout_s)
+        try:
+            progress(0)
+            outcome = run.stage.run(run.job, progress)
+            if outcome.WhichOneof("outcome") is None:
+                raise ValueError(f"stage {run.stage.name} found nothing out")
+            outcome.analysis_id = run.job.analysis_id
+        except Permanent as error:
+            self._end(run, error, str(error))
+        except Exception as error:
+            log.exception("%s failed at attempt %d", run.task.task_id, run.task.attempt)
+            self._try_again(run, error)
+        else:
+            self._move(run, status=SUCCESS, result=outcome.SerializeToString(), error=None, completed_at=time.time())
+
+    def _try_again(self, run: Run, error: Exception) -> None:
+        cause = "TIMED_OUT" if isinstance(error, TimedOut) else f"{type(error).__name__}: {error}"
+        self._journal.write_log(run.task.task_id, "error", "".join(traceback.format_exception(error)))
+        if run.task.attempt >= self._max_attempts:
+            self._end(run, Permanent("GAVE_UP", GAVE_UP), f"{cause} (attempt {run.task.attempt}, the last)")
+            return
+        due = time.time() + self._topology.delay_s(run.task.attempt - 1)
+        attempt = run.task.attempt + 1
+        self._move(run, status=PENDING, attempt=attempt, error=cause, started_at=None, next_attempt_at=due)
+
+    def _end(self, run: Run, error: Permanent, text: str) -> None:
+        outcome = Outcome(analysis_id=run.job.analysis_id)
+        outcome.failure.reason, outcome.failure.message = error.reason, error.words[run.job.language_code]
+        self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=time.time())
+
+    def _move(self, run: Run, **values) -> None:
+        run.task = dataclasses.replace(run.task, **values)
+        run.started = None
+        self._journal.record([run.task]).add_done_callback(lambda future: self._recorded(run, future))
+
+    # Telling and settling, on any thread.
+
+    def _deliver(self, run: Run) -> None:
+        self._courier.send(pack(run.task, run.stage.number, run.request_id, self._topology))
+
+    def _delivered(self, parcels: Sequence[Parcel]) -> None:
+        with self._changed:
+            runs = [self._active.pop(parcel.task.task_id) for parcel in parcels]
+            self._changed.notify_all()
+        # A copy with a higher attempt than the one just told is news, not repetition.
+        later = [each for run in runs for each in run.deliveries if self._is_later(each, run.task)]
+        self.consumer.ack(each for run in runs for each in run.deliveries if not self._is_later(each, run.task))
+        self._journal.delivered(parcel.task.task_id for parcel in parcels if parcel.task.status in ENDED)
+        if later:
+            self._receive(later)
+
+    @staticmethod
+    def _is_later(delivery: Delivery, task: Task) -> bool:
+        attempt = attempt_of(delivery)
+        return attempt >= task.attempt if task.status == PENDING else attempt > task.attempt
+
+    def _give_back(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            with self._changed:
+                self._active.pop(run.task.task_id, None)
+                self._changed.notify_all()
+            self.consumer.requeue(run.deliveries)
+
+    def _stage_of(self, task: Task) -> Stage:
+        for stage in self._stages.values():
+            if stage.name == task.task_name:
+                return stage
+        raise ValueError(f"the journal of worker {self._name} has a task of another worker: {task.task_id}")
+
+    def _watch(self) -> None:
+        while not self._closing.wait(1):
+            now = time.monotonic()
+            for run in list(self._active.values()):
+                started = run.started
+                if started is not None and now > started + 2 * run.stage.timeout_s:
+                    log.critical("%s ignores its deadline; starting over in a new process", run.task.task_id)
+                    os._exit(STUCK_EXIT)
+            if now > self._resume_at and self._journal.has_room().result():
+                self._resume_at = float("inf")
+                self.consumer.resume()
+
+
+def attempt_of(delivery: Delivery) -> int:
+    """1 for the first; what other systems may have put there counts as the first too."""
+    attempt = delivery.headers.get(ATTEMPT, 1)
+    return attempt if isinstance(attempt, int) and attempt >= 1 else 1

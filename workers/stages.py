@@ -1,0 +1,55 @@
+"""What a stage of the pipeline is, and how its work may fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from eco2.pipeline.v1.messages_pb2 import AnalysisJob
+from eco2.pipeline.v1.messages_pb2 import Stage as StageNumber
+from eco2.waste.v1.internal_pb2 import Outcome
+
+from services.kit.broker import queue_of, stage_name
+
+# Takes how far the stage is, 0 to 100. Raises TimedOut when the stage has had its time.
+Progress = Callable[[int], None]
+# The outcome's analysis_id is filled in by the runtime. Raises Permanent; anything else raised is tried again.
+Handler = Callable[[AnalysisJob, Progress], Outcome]
+
+GAVE_UP = {
+    "ko": "지금은 분석을 마칠 수 없어요. 잠시 뒤에 다시 시도해 주세요.",
+    "en": "The analysis could not be finished. Please try again in a little while.",
+}
+
+
+class Permanent(Exception):
+    """Trying again cannot help. reason: for programs. words: for the person who waits, by language code."""
+
+    def __init__(self, reason: str, words: Mapping[str, str]):
+        super().__init__(f"{reason}: {words['en']}")
+        self.reason, self.words = reason, words
+
+
+class TimedOut(Exception):
+    """The stage has had its time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """number: which one. concurrency: its own threads. prefetch: how many messages may wait here, those at work
+    included. timeout_s: after that `Progress` raises; after twice that the process ends, since a thread cannot be
+    made to, and a new one finds the message again."""
+
+    number: int
+    run: Handler
+    concurrency: int
+    prefetch: int
+    timeout_s: float
+
+    @property
+    def name(self) -> str:
+        return stage_name(StageNumber.DESCRIPTOR, self.number)
+
+    @property
+    def queue(self) -> str:
+        return queue_of(StageNumber.DESCRIPTOR, self.number)

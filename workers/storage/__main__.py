@@ -1,0 +1,72 @@
+"""The storage worker. Usage: python -m workers.storage, configured by the environment (see Config)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from eco2.pipeline.v1 import messages_pb2
+from eco2.recycle_info.v1.internal_pb2_grpc import RecycleInfoInternalServiceStub
+from eco2.tasks.v1.internal_pb2_grpc import TasksInternalServiceStub
+from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
+
+from services.kit import cache, config, server, telemetry
+from services.kit.broker import Topology
+from services.kit.channel import connect
+from workers import progress
+from workers.journal import Journal
+from workers.objects import Objects
+from workers.runtime import Worker
+from workers.stages import Stage
+from workers.storage.image_uploader import ImageUploader
+from workers.storage.rule_retriever import RuleRetriever
+
+
+@dataclass(frozen=True)
+class Config:
+    listen: str
+    journal_dir: Path
+    waste_target: str
+    tasks_target: str
+    recycle_info_target: str
+    s3_endpoint_url: str
+    s3_bucket: str
+    s3_region: str
+    s3_access_key_id: str
+    rabbitmq_url: str = config.secret()
+    redis_url: str = config.secret()
+    s3_secret_access_key: str = config.secret()
+
+
+def main() -> None:
+    telemetry.setup("worker-storage")
+    settings = config.load(Config)
+    objects = Objects(
+        settings.s3_endpoint_url,
+        settings.s3_bucket,
+        settings.s3_region,
+        settings.s3_access_key_id,
+        settings.s3_secret_access_key,
+    )
+    uploader = ImageUploader(objects)
+    retriever = RuleRetriever(RecycleInfoInternalServiceStub(connect(settings.recycle_info_target, timeout_s=3)))
+    board = cache.Board(cache.connect(settings.redis_url, progress.DB), progress.CHANNEL, progress.TTL_S)
+    worker = Worker(
+        [
+            Stage(messages_pb2.STAGE_USER_INPUT, uploader.run, concurrency=2, prefetch=50, timeout_s=30),
+            Stage(messages_pb2.STAGE_RULE_RETRIEVAL, retriever.run, concurrency=4, prefetch=50, timeout_s=10),
+        ],
+        Journal(settings.journal_dir),
+        settings.rabbitmq_url,
+        Topology.of(messages_pb2.Stage.DESCRIPTOR),
+        WasteInternalServiceStub(connect(settings.waste_target, timeout_s=5)),
+        TasksInternalServiceStub(connect(settings.tasks_target, timeout_s=10)),
+        progress.Announcer(board),
+        "storage",
+    )
+    worker.start()
+    server.run(server.Server(settings.listen, []), worker.close, objects.close, probe_interval_s=0)
+
+
+if __name__ == "__main__":
+    main()

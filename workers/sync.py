@@ -1,0 +1,117 @@
+"""From the journal to `tasks`: at once when there is something, in batches under load, never later than the period."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc, tasks_pb2
+from eco2.waste.v1.internal_pb2 import Outcome
+from google.protobuf import json_format
+
+from services.kit.errors import TRANSIENT, Fault
+from workers.journal import Journal, Task
+
+log = logging.getLogger(__name__)
+
+
+class Sync:
+    """One thread. batch: rows a call. period_s: the longest pause, whatever happened. keep_s: how long a row that
+    everyone knows stays, so that a late second copy of its message is recognised."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        stub: internal_pb2_grpc.TasksInternalServiceStub,
+        worker_name: str,
+        *,
+        batch: int = 1000,
+        period_s: float = 300.0,
+        keep_s: float = 300.0,
+        timeout_s: float = 10.0,
+    ):
+        self._journal, self._stub, self._worker_name = journal, stub, worker_name
+        self._batch, self._period_s, self._keep_s, self._timeout_s = batch, period_s, keep_s, timeout_s
+        self._closing = threading.Event()
+        self._until = float("inf")
+        self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self, grace_s: float) -> None:
+        """Send what is left, for at most that long; the rest stays in the journal and goes after the next start."""
+        self._until = time.monotonic() + grace_s
+        self._closing.set()
+        self._journal.changed.set()
+        self._thread.join(grace_s + self._timeout_s)
+
+    def _run(self) -> None:
+        pause_s = 0.2
+        while not (self._closing.is_set() and time.monotonic() >= self._until):
+            self._journal.changed.clear()
+            try:
+                sent = self.sync()
+                pause_s = 0.2
+            except Fault as fault:
+                log.warning("tasks does not take the states: %s", fault.message)
+                if self._closing.wait(pause_s * random.uniform(0.5, 1.5)):
+                    time.sleep(0.2)
+                pause_s = min(pause_s * 2, self._period_s, 30.0)
+                continue
+            if not sent:
+                if self._closing.is_set():
+                    return
+                self._journal.changed.wait(min(self._period_s, self._keep_s))
+
+    def sync(self) -> int:
+        """Send one batch and return its size; raises the Fault of `tasks` when it did not take it."""
+        self._journal.forget(time.time() - self._keep_s)
+        rows = self._journal.unsynced(self._batch).result()
+        if rows:
+            self._send(rows)
+            self._journal.synced((row.task_id, row.seq) for row in rows)
+        return len(rows)
+
+    def _send(self, rows: list[Task]) -> None:
+        request = internal_pb2.SyncTasksRequest(tasks=[to_proto(row, self._worker_name) for row in rows])
+        try:
+            self._stub.SyncTasks(request, timeout=self._timeout_s)
+        except TRANSIENT:
+            raise
+        except Fault as fault:
+            if len(rows) > 1:
+                # One row that `tasks` will never take must not hold up the others.
+                for row in rows:
+                    self._send([row])
+                return
+            log.exception("tasks refused %s for good", rows[0].task_id)
+            self._journal.write_log(rows[0].task_id, "error", f"not synced: {fault.message}")
+
+
+def to_proto(row: Task, worker_name: str) -> tasks_pb2.Task:
+    """A row as `tasks` takes it; its result is the outcome's JSON."""
+    task = tasks_pb2.Task(
+        task_id=row.task_id,
+        task_name=row.task_name,
+        worker_name=worker_name,
+        state=f"TASK_STATE_{row.status.upper()}",
+        attempt=row.attempt,
+        user_id=row.user_id,
+        error=(row.error or "")[:10_000],
+    )
+    for field, seconds in (
+        ("create_time", row.created_at),
+        ("start_time", row.started_at),
+        ("complete_time", row.completed_at),
+        ("next_attempt_time", row.next_attempt_at),
+    ):
+        if seconds is not None:
+            getattr(task, field).FromMicroseconds(round(seconds * 1e6))
+    if row.result is not None and row.status == "success":
+        outcome = Outcome.FromString(row.result)
+        part = json_format.MessageToDict(getattr(outcome, outcome.WhichOneof("outcome")))
+        json_format.ParseDict(part, task.result)
+    return task
