@@ -138,6 +138,8 @@ def test_analyses_finish_while_the_tasks_service_is_away_and_arrive_afterwards(m
     finally:
         mesh.start("tasks")
         mesh.wait_ready("tasks")
+    # Envoy asks twice a second.
+    eventually(lambda: app.http.get("/healthz").status_code == 200)
     eventually_synced(app, ids)
 
 
