@@ -26,6 +26,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=connect_timeout_s,
+            # Errors are logged, and their parameters are what people told us.
+            hide_parameters=True,
             connect_args={
                 "connect_timeout": connect_timeout_s,
                 # A peer that is gone without a word is noticed after about ten seconds.

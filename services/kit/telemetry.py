@@ -22,9 +22,10 @@ import uuid_utils
 REQUEST_ID = "x-request-id"
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
-# Credentials in URLs, bearer tokens, and anything assigned to a telling name.
+# Credentials in URLs, bearer tokens, anything assigned to a telling name, and the row that broke a constraint.
 _SECRETS = re.compile(
-    r"(?i)(?P<url>://[^:/@\s]*:)[^@\s]+(?=@)|(?P<bearer>bearer\s+)\S+|(?P<named>(?:password|secret|token)\"?\s*[=:]\s*)\S+"
+    r"(?i)(?P<url>://[^:/@\s]*:)[^@\s]+(?=@)|(?P<bearer>bearer\s+)\S+"
+    r"|(?P<named>(?:password|secret|token)\"?\s*[=:]\s*)\S+|(?P<row>failing row contains )\(.*\)"
 )
 
 
@@ -75,7 +76,8 @@ class _Json(logging.Formatter):
         }
         if request_id():
             line["request_id"] = request_id()
-        line.update(getattr(record, "fields", {}))
+        fields = getattr(record, "fields", {})
+        line.update({key: redact(value) if isinstance(value, str) else value for key, value in fields.items()})
         if record.exc_info:
             line["stack"] = redact("".join(traceback.format_exception(*record.exc_info)))
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -106,6 +106,15 @@ def test_bad_input_names_its_field(serve):
     assert [violation.field for violation in bad.field_violations] == ["item_id"]
 
 
+def test_a_nul_is_refused_before_it_reaches_a_store(serve, stub):
+    reached = []
+    server = serve(lambda: reached.append(1))
+    with pytest.raises(errors.InvalidArgument) as caught:
+        stub(server).ListItems(pb.ListItemsRequest(query="a\0b", page_size=0))
+    assert caught.value.violations == (("query", "must not contain NUL"),)
+    assert not reached
+
+
 def test_the_request_id_and_the_deadline_travel_on(serve, stub):
     seen = []
     last = stub(serve(lambda: seen.append(time_left())))
