@@ -71,7 +71,7 @@ class AuthServiceServicer:
     """
 
     def Register(self, request, context):
-        """Makes an account and logs it in. Fails with ALREADY_EXISTS (USERNAME_TAKEN, EMAIL_TAKEN) and with
+        """Makes an account and logs it in. Names and addresses are compared without case. Fails with ALREADY_EXISTS (USERNAME_TAKEN, EMAIL_TAKEN) and with
         RESOURCE_EXHAUSTED (TOO_MANY_LOGINS) while too many passwords are being hashed at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

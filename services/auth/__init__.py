@@ -1,0 +1,1 @@
+"""Who somebody is: accounts, log-ins, access tokens and rotating refresh tokens."""
