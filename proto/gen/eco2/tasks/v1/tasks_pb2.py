@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x63o2/tasks/v1/tasks.proto\x12\reco2.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x04Task\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\ttask_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x0bworker_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x07\x61ttempt\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x1c\n\x07user_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\x06result\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x05\x65rror\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x90N\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsync_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\tTaskEvent\x12*\n\x04type\x18\x01 \x01(\x0e\x32\x1c.eco2.tasks.v1.TaskEventType\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bworker_name\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xdb\x01\n\x10ListTasksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x0bworker_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\ttask_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12 \n\x0b\x61nalysis_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"P\n\x11ListTasksResponse\x12\"\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.eco2.tasks.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x0eGetTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"4\n\x0fGetTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.eco2.tasks.v1.Task\"4\n\x15ListTaskEventsRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"B\n\x16ListTaskEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.eco2.tasks.v1.TaskEvent*\x87\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n\x12TASK_STATE_SUCCESS\x10\x03\x12\x16\n\x12TASK_STATE_FAILURE\x10\x04*\xa4\x01\n\rTaskEventType\x12\x1f\n\x1bTASK_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TASK_EVENT_TYPE_QUEUED\x10\x01\x12\x1b\n\x17TASK_EVENT_TYPE_STARTED\x10\x02\x12\x1d\n\x19TASK_EVENT_TYPE_COMPLETED\x10\x03\x12\x1a\n\x16TASK_EVENT_TYPE_FAILED\x10\x04\x32\xe9\x02\n\x0cTasksService\x12\x65\n\tListTasks\x12\x1f.eco2.tasks.v1.ListTasksRequest\x1a .eco2.tasks.v1.ListTasksResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x12i\n\x07GetTask\x12\x1d.eco2.tasks.v1.GetTaskRequest\x1a\x1e.eco2.tasks.v1.GetTaskResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/tasks/{task_id}\x12\x86\x01\n\x0eListTaskEvents\x12$.eco2.tasks.v1.ListTaskEventsRequest\x1a%.eco2.tasks.v1.ListTaskEventsResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/tasks/{task_id}/historyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x63o2/tasks/v1/tasks.proto\x12\reco2.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x04\n\x04Task\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\ttask_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x0bworker_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x07\x61ttempt\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x1c\n\x07user_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\x06result\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x05\x65rror\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x90N\x12\x37\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsync_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\tTaskEvent\x12*\n\x04type\x18\x01 \x01(\x0e\x32\x1c.eco2.tasks.v1.TaskEventType\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bworker_name\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xdb\x01\n\x10ListTasksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x0bworker_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\ttask_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12 \n\x0b\x61nalysis_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"P\n\x11ListTasksResponse\x12\"\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.eco2.tasks.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x0eGetTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"4\n\x0fGetTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.eco2.tasks.v1.Task\"4\n\x15ListTaskEventsRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"B\n\x16ListTaskEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.eco2.tasks.v1.TaskEvent*\x87\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n\x12TASK_STATE_SUCCESS\x10\x03\x12\x16\n\x12TASK_STATE_FAILURE\x10\x04*\xa4\x01\n\rTaskEventType\x12\x1f\n\x1bTASK_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TASK_EVENT_TYPE_QUEUED\x10\x01\x12\x1b\n\x17TASK_EVENT_TYPE_STARTED\x10\x02\x12\x1d\n\x19TASK_EVENT_TYPE_COMPLETED\x10\x03\x12\x1a\n\x16TASK_EVENT_TYPE_FAILED\x10\x04\x32\xe9\x02\n\x0cTasksService\x12\x65\n\tListTasks\x12\x1f.eco2.tasks.v1.ListTasksRequest\x1a .eco2.tasks.v1.ListTasksResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x12i\n\x07GetTask\x12\x1d.eco2.tasks.v1.GetTaskRequest\x1a\x1e.eco2.tasks.v1.GetTaskResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/tasks/{task_id}\x12\x86\x01\n\x0eListTaskEvents\x12$.eco2.tasks.v1.ListTaskEventsRequest\x1a%.eco2.tasks.v1.ListTaskEventsResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/tasks/{task_id}/historyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASK'].fields_by_name['user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_TASK'].fields_by_name['error']._loaded_options = None
   _globals['_TASK'].fields_by_name['error']._serialized_options = b'\272H\005r\003\030\220N'
+  _globals['_TASK'].fields_by_name['create_time']._loaded_options = None
+  _globals['_TASK'].fields_by_name['create_time']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTTASKSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTTASKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTTASKSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -71,26 +73,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSSERVICE'].methods_by_name['GetTask']._serialized_options = b'\202\323\344\223\002\031\022\027/api/v1/tasks/{task_id}'
   _globals['_TASKSSERVICE'].methods_by_name['ListTaskEvents']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['ListTaskEvents']._serialized_options = b'\202\323\344\223\002!\022\037/api/v1/tasks/{task_id}/history'
-  _globals['_TASKSTATE']._serialized_start=1378
-  _globals['_TASKSTATE']._serialized_end=1513
-  _globals['_TASKEVENTTYPE']._serialized_start=1516
-  _globals['_TASKEVENTTYPE']._serialized_end=1680
+  _globals['_TASKSTATE']._serialized_start=1386
+  _globals['_TASKSTATE']._serialized_end=1521
+  _globals['_TASKEVENTTYPE']._serialized_start=1524
+  _globals['_TASKEVENTTYPE']._serialized_end=1688
   _globals['_TASK']._serialized_start=167
-  _globals['_TASK']._serialized_end=689
-  _globals['_TASKEVENT']._serialized_start=692
-  _globals['_TASKEVENT']._serialized_end=848
-  _globals['_LISTTASKSREQUEST']._serialized_start=851
-  _globals['_LISTTASKSREQUEST']._serialized_end=1070
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1072
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1152
-  _globals['_GETTASKREQUEST']._serialized_start=1154
-  _globals['_GETTASKREQUEST']._serialized_end=1199
-  _globals['_GETTASKRESPONSE']._serialized_start=1201
-  _globals['_GETTASKRESPONSE']._serialized_end=1253
-  _globals['_LISTTASKEVENTSREQUEST']._serialized_start=1255
-  _globals['_LISTTASKEVENTSREQUEST']._serialized_end=1307
-  _globals['_LISTTASKEVENTSRESPONSE']._serialized_start=1309
-  _globals['_LISTTASKEVENTSRESPONSE']._serialized_end=1375
-  _globals['_TASKSSERVICE']._serialized_start=1683
-  _globals['_TASKSSERVICE']._serialized_end=2044
+  _globals['_TASK']._serialized_end=697
+  _globals['_TASKEVENT']._serialized_start=700
+  _globals['_TASKEVENT']._serialized_end=856
+  _globals['_LISTTASKSREQUEST']._serialized_start=859
+  _globals['_LISTTASKSREQUEST']._serialized_end=1078
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1080
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1160
+  _globals['_GETTASKREQUEST']._serialized_start=1162
+  _globals['_GETTASKREQUEST']._serialized_end=1207
+  _globals['_GETTASKRESPONSE']._serialized_start=1209
+  _globals['_GETTASKRESPONSE']._serialized_end=1261
+  _globals['_LISTTASKEVENTSREQUEST']._serialized_start=1263
+  _globals['_LISTTASKEVENTSREQUEST']._serialized_end=1315
+  _globals['_LISTTASKEVENTSRESPONSE']._serialized_start=1317
+  _globals['_LISTTASKEVENTSRESPONSE']._serialized_end=1383
+  _globals['_TASKSSERVICE']._serialized_start=1691
+  _globals['_TASKSSERVICE']._serialized_end=2052
 # @@protoc_insertion_point(module_scope)

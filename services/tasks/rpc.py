@@ -1,0 +1,146 @@
+"""TasksService for people, TasksInternalService for workers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc
+from eco2.tasks.v1 import tasks_pb2 as pb
+from eco2.tasks.v1 import tasks_pb2_grpc as pb_grpc
+from google.protobuf import json_format
+
+from services.kit import pages
+from services.kit.caller import get_caller
+from services.kit.database import Database
+from services.kit.errors import NotFound, invalid
+from services.tasks import states, store
+
+_STATUS = {
+    pb.TASK_STATE_PENDING: states.PENDING,
+    pb.TASK_STATE_RUNNING: states.RUNNING,
+    pb.TASK_STATE_SUCCESS: states.SUCCESS,
+    pb.TASK_STATE_FAILURE: states.FAILURE,
+}
+_STATE = {status: state for state, status in _STATUS.items()}
+_EVENT_TYPE = {
+    states.QUEUED: pb.TASK_EVENT_TYPE_QUEUED,
+    states.STARTED: pb.TASK_EVENT_TYPE_STARTED,
+    states.COMPLETED: pb.TASK_EVENT_TYPE_COMPLETED,
+    states.FAILED: pb.TASK_EVENT_TYPE_FAILED,
+}
+
+
+class Tasks(pb_grpc.TasksServiceServicer):
+    def __init__(self, db: Database):
+        self._db = db
+
+    def ListTasks(self, request, context):
+        user_id = get_caller(context).user_id
+        filters = {
+            "status": _STATUS.get(request.state, ""),
+            "worker_name": request.worker_name,
+            "task_name": request.task_name,
+            "analysis_id": request.analysis_id.lower(),
+        }
+        filters = {name: value for name, value in filters.items() if value}
+        marks = (user_id, *filters.items())
+        size = pages.size(request.page_size)
+        after = pages.cursor(request.page_token, (datetime.fromisoformat, int), *marks)
+        with self._db.reading() as tx:
+            rows = store.list_tasks(tx, user_id, filters, after, size + 1)
+        token = ""
+        if len(rows) > size:
+            last = rows[size - 1]
+            token = pages.token([last.created_at.isoformat(), last.id], *marks)
+        return pb.ListTasksResponse(tasks=[_task(row) for row in rows[:size]], next_page_token=token)
+
+    def GetTask(self, request, context):
+        with self._db.reading() as tx:
+            return pb.GetTaskResponse(task=_task(_get_task(tx, context, request.task_id)))
+
+    def ListTaskEvents(self, request, context):
+        with self._db.reading() as tx:
+            _get_task(tx, context, request.task_id)
+            rows = store.list_events(tx, request.task_id)
+        events = [
+            pb.TaskEvent(
+                type=_EVENT_TYPE[row.event_type], event_time=row.timestamp, attempt=row.attempt, **row.event_data
+            )
+            for row in rows
+        ]
+        return pb.ListTaskEventsResponse(events=events)
+
+
+class TasksInternal(internal_pb2_grpc.TasksInternalServiceServicer):
+    def __init__(self, db: Database):
+        self._db = db
+
+    def SyncTasks(self, request, context):
+        records = [_record(task, f"tasks[{index}]") for index, task in enumerate(request.tasks)]
+        merged, events = states.furthest(records), states.history(records)
+        with self._db.writing() as tx:
+            changed = store.sync_tasks(tx, merged)
+            store.sync_events(tx, events)
+        return internal_pb2.SyncTasksResponse(changed=changed)
+
+
+def _get_task(tx, context, task_id: str):
+    """The row of a task of the caller's. Fails with NOT_FOUND (TASK_NOT_FOUND)."""
+    row = store.find_task(tx, get_caller(context).user_id, task_id)
+    if row is None:
+        raise NotFound("no such task", reason="TASK_NOT_FOUND", task_id=task_id)
+    return row
+
+
+def _task(row) -> pb.Task:
+    return pb.Task(
+        task_id=row.task_id,
+        task_name=row.task_name,
+        worker_name=row.worker_name,
+        state=_STATE[row.status],
+        attempt=row.attempt,
+        user_id=str(row.user_id),
+        result=row.result,
+        error=row.error,
+        create_time=row.created_at,
+        start_time=row.started_at,
+        complete_time=row.completed_at,
+        next_attempt_time=row.next_attempt_at,
+        sync_time=row.synced_at,
+    )
+
+
+def _record(task: pb.Task, path: str) -> states.Record:
+    """The record that states.py describes. path: of the task in the request, for errors."""
+    status, ended_at = _STATUS[task.state], _time(task, "complete_time", path)
+    if status in states.ENDED and ended_at is None:
+        raise invalid(f"{path}.complete_time", "is required of a task that has ended")
+    try:
+        result = json_format.MessageToJson(task.result, indent=None) if task.HasField("result") else None
+    except (json_format.SerializeToJsonError, ValueError):
+        raise invalid(f"{path}.result", "has a number that JSON cannot write") from None
+    return {
+        "task_id": task.task_id,
+        "task_name": task.task_name,
+        "worker_name": task.worker_name,
+        "status": status,
+        "attempt": task.attempt,
+        "user_id": UUID(task.user_id) if task.user_id else None,
+        "result": result,
+        "error": task.error,
+        "created_at": _time(task, "create_time", path),
+        "started_at": _time(task, "start_time", path),
+        "completed_at": ended_at if status in states.ENDED else None,
+        "next_attempt_at": _time(task, "next_attempt_time", path),
+        "ended_at": ended_at,
+    }
+
+
+def _time(task: pb.Task, field: str, path: str) -> datetime | None:
+    if not task.HasField(field):
+        return None
+    try:
+        return getattr(task, field).ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(f"{path}.{field}", "is not a time between the years 1 and 9999") from None

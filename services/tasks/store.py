@@ -1,0 +1,160 @@
+"""The statements on schema `tasks`. Records and events are the dicts that states.py describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+_RECORD = {
+    "task_id": "text",
+    "task_name": "text",
+    "worker_name": "text",
+    "status": "text",
+    "attempt": "integer",
+    "user_id": "uuid",
+    "result": "text",
+    "error": "text",
+    "created_at": "timestamptz",
+    "started_at": "timestamptz",
+    "completed_at": "timestamptz",
+    "next_attempt_at": "timestamptz",
+}
+_EVENT = {
+    "task_id": "text",
+    "attempt": "integer",
+    "event_type": "text",
+    "timestamp": "timestamptz",
+    "worker_name": "text",
+    "error": "text",
+}
+
+
+def _unnest(columns: dict[str, str]) -> str:
+    """One array a column, as rows `r`."""
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    return f"unnest({arrays}) AS r ({', '.join(columns)})"
+
+
+# The order is that of states.further; the last member is swapped, so that the earlier of two equals wins. In the order
+# of task_id, so that batches that overlap wait for each other rather than deadlock.
+_SYNC_TASKS = sa.text(f"""
+    INSERT INTO task_results AS t (task_id, task_name, worker_name, status, attempt, user_id, result, error, created_at,
+        started_at, completed_at, next_attempt_at)
+    SELECT task_id, task_name, worker_name, status, attempt, user_id, CAST(result AS jsonb), error, created_at,
+        started_at, completed_at, next_attempt_at
+    FROM {_unnest(_RECORD)}
+    ORDER BY task_id COLLATE "C"
+    ON CONFLICT (task_id) DO UPDATE SET
+        task_name = EXCLUDED.task_name,
+        worker_name = EXCLUDED.worker_name,
+        status = EXCLUDED.status,
+        attempt = EXCLUDED.attempt,
+        user_id = COALESCE(t.user_id, EXCLUDED.user_id),
+        result = EXCLUDED.result,
+        error = EXCLUDED.error,
+        created_at = LEAST(t.created_at, EXCLUDED.created_at),
+        started_at = LEAST(t.started_at, EXCLUDED.started_at),
+        completed_at = EXCLUDED.completed_at,
+        next_attempt_at = EXCLUDED.next_attempt_at,
+        synced_at = now()
+    WHERE (
+        EXCLUDED.status = 'success', EXCLUDED.attempt,
+        array_position(ARRAY['pending', 'running', 'failure', 'success'], CAST(EXCLUDED.status AS text)),
+        COALESCE(t.completed_at, t.next_attempt_at, 'infinity')
+    ) > (
+        t.status = 'success', t.attempt,
+        array_position(ARRAY['pending', 'running', 'failure', 'success'], CAST(t.status AS text)),
+        COALESCE(EXCLUDED.completed_at, EXCLUDED.next_attempt_at, 'infinity')
+    )
+""")
+# What a record that came too late still knows. The rows are locked already: the upsert locks also those it leaves.
+_SYNC_ORIGINS = sa.text(f"""
+    UPDATE task_results AS t SET
+        user_id = COALESCE(t.user_id, r.user_id),
+        created_at = LEAST(t.created_at, r.created_at),
+        started_at = LEAST(t.started_at, r.started_at),
+        synced_at = now()
+    FROM {_unnest({name: _RECORD[name] for name in ("task_id", "user_id", "created_at", "started_at")})}
+    WHERE t.task_id = r.task_id AND (
+        r.created_at < t.created_at
+        OR r.started_at < COALESCE(t.started_at, 'infinity')
+        OR (t.user_id IS NULL AND r.user_id IS NOT NULL)
+    )
+""")
+_SYNC_EVENTS = sa.text(f"""
+    INSERT INTO task_history AS h (task_id, attempt, event_type, timestamp, event_data)
+    SELECT task_id, attempt, event_type, timestamp, jsonb_build_object('worker_name', worker_name, 'error', error)
+    FROM {_unnest(_EVENT)}
+    ON CONFLICT (task_id, attempt, event_type) DO UPDATE SET
+        timestamp = EXCLUDED.timestamp, event_data = EXCLUDED.event_data
+    WHERE EXCLUDED.timestamp < h.timestamp
+""")
+
+_results = sa.table("task_results", *map(sa.column, ("id", *_RECORD, "synced_at")))
+_history = sa.table("task_history", *map(sa.column, ("task_id", "attempt", "event_type", "event_data", "timestamp")))
+
+_TASKS = sa.select(_results).where(_results.c.user_id == sa.bindparam("user_id"))
+_FIND_TASK = _TASKS.where(_results.c.task_id == sa.bindparam("task_id"))
+_LIST_TASKS = _TASKS.order_by(_results.c.created_at.desc(), _results.c.id.desc()).limit(sa.bindparam("most"))
+_FILTERS = {
+    "status": _results.c.status == sa.bindparam("status"),
+    "worker_name": _results.c.worker_name == sa.bindparam("worker_name"),
+    "task_name": _results.c.task_name == sa.bindparam("task_name"),
+    # Every task_id that begins with "<analysis_id>:"; the character after the colon is the semicolon.
+    "analysis_id": sa.and_(
+        _results.c.task_id > sa.bindparam("analysis_id", type_=sa.Text) + ":",
+        _results.c.task_id < sa.bindparam("analysis_id", type_=sa.Text) + ";",
+    ),
+}
+_AFTER = sa.tuple_(_results.c.created_at, _results.c.id) < sa.tuple_(sa.bindparam("created_at"), sa.bindparam("id"))
+_LIST_EVENTS = (
+    sa.select(_history.c.attempt, _history.c.event_type, _history.c.timestamp, _history.c.event_data)
+    .where(_history.c.task_id == sa.bindparam("task_id"))
+    .order_by(
+        _history.c.attempt,
+        sa.text("array_position(ARRAY['queued', 'started', 'completed', 'failed'], CAST(event_type AS text))"),
+    )
+)
+
+
+def sync_tasks(tx: sa.Connection, records: Sequence[dict[str, Any]]) -> int:
+    """Merge records into their rows, at most one a task. How many rows changed."""
+    arrays = _arrays(_RECORD, records)
+    return tx.execute(_SYNC_TASKS, arrays).rowcount + tx.execute(_SYNC_ORIGINS, arrays).rowcount
+
+
+def sync_events(tx: sa.Connection, events: Sequence[dict[str, Any]]) -> None:
+    """Add events of tasks that have rows, each at most once; of one that is known already the earlier time stays."""
+    tx.execute(_SYNC_EVENTS, _arrays(_EVENT, events))
+
+
+def find_task(tx: sa.Connection, user_id: UUID, task_id: str) -> sa.Row | None:
+    """All columns of a user's task."""
+    return tx.execute(_FIND_TASK, {"user_id": user_id, "task_id": task_id}).one_or_none()
+
+
+def list_tasks(
+    tx: sa.Connection, user_id: UUID, filters: dict[str, str], after: list[Any] | None, most: int
+) -> Sequence[sa.Row]:
+    """A user's tasks, newest first, at most `most`, beyond `after`: created_at, id.
+
+    filters: by status, worker_name, task_name, analysis_id (a UUID in lower case).
+    """
+    statement = _LIST_TASKS.where(*(_FILTERS[name] for name in filters))
+    values = {"user_id": user_id, "most": most, **filters}
+    if after:
+        statement = statement.where(_AFTER)
+        values |= {"created_at": after[0], "id": after[1]}
+    return tx.execute(statement, values).all()
+
+
+def list_events(tx: sa.Connection, task_id: str) -> Sequence[sa.Row]:
+    """attempt, event_type, timestamp, event_data of a task's events, in the order in which they happen."""
+    return tx.execute(_LIST_EVENTS, {"task_id": task_id}).all()
+
+
+def _arrays(columns: dict[str, str], rows: Sequence[dict[str, Any]]) -> dict[str, list]:
+    return {name: [row[name] for row in rows] for name in columns}
