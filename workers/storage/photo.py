@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workers.stages import Permanent
 
-MAX_BYTES = 20 << 20
+MAX_BYTES = 50 << 20
 # Decoding this many takes about 150 MB; a phone's photo has 12 to 50 million.
 MAX_PIXELS = 50_000_000
 LONG_SIDE, THUMBNAIL_SIDE = 1024, 256
@@ -36,8 +36,8 @@ TRUNCATED = (
 TOO_LARGE = (
     "IMAGE_TOO_LARGE",
     {
-        "ko": "사진이 너무 커요. 5천만 화소, 20MB까지 볼 수 있어요.",
-        "en": "The photo is too large. The limit is 50 megapixels and 20 MB.",
+        "ko": "사진이 너무 커요. 5천만 화소, 50MB까지 볼 수 있어요.",
+        "en": "The photo is too large. The limit is 50 megapixels and 50 MB.",
     },
 )
 
