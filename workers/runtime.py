@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError
 
 from services.kit import telemetry
 from services.kit.broker import Consumer, Delivery, Message, Publisher, Topology
+from services.kit.errors import TRANSIENT
 from workers.courier import ATTEMPT, Courier, Parcel, pack
 from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
 from workers.progress import Announcer
@@ -216,7 +217,9 @@ class Worker:
         except Permanent as error:
             self._end(run, error, str(error))
         except Exception as error:
-            log.exception("%s failed at attempt %d", run.task.task_id, run.task.attempt)
+            # A sibling that is away is expected, and its stack says nothing.
+            stack = None if isinstance(error, TRANSIENT) else error
+            log.warning("%s failed at attempt %d: %s", run.task.task_id, run.task.attempt, error, exc_info=stack)
             self._try_again(run, error)
         else:
             self._move(run, status=SUCCESS, result=outcome.SerializeToString(), error=None, completed_at=time.time())
