@@ -198,6 +198,9 @@ class Worker:
     def _work_line(self, stage: Stage) -> None:
         line = self._lines[stage.queue]
         while (run := line.get()) is not None:
+            if self._closing.is_set():
+                self._give_back([run])
+                continue
             with telemetry.bound(run.request_id) as run.request_id:
                 self._work(run)
 
