@@ -15,8 +15,9 @@ setup: ## install what is missing: servers, .venv from the lock, the vision mode
 .PHONY: demo
 demo: setup ## do the main job on a photo: [PHOTO=path] [QUESTION=…] [JSON=1]
 	@$(PYTHON) -m stack.demo $(if $(JSON),--json) $(if $(PHOTO),--photo "$$PHOTO") $(if $(QUESTION),--question "$$QUESTION")
-demo: export PHOTO := $(PHOTO)
-demo: export QUESTION := $(QUESTION)
+# As they were typed: a $ in them is not make's.
+override export PHOTO := $(value PHOTO)
+override export QUESTION := $(value QUESTION)
 
 .PHONY: up
 up: setup ## start everything and print the addresses: [ECO2_PORT=8080]
@@ -38,7 +39,7 @@ check: setup ## lint, contracts, generated code, import rules, Envoy's configura
 	$(BIN)/buf format --diff --exit-code --path proto/eco2
 	$(BIN)/buf breaking --against proto/released.binpb
 	$(MAKE) --no-print-directory generate GENERATED=build/gen
-	diff -r --exclude=__pycache__ proto/gen build/gen
+	diff -r --exclude=__pycache__ proto/gen build/gen || { echo 'proto/gen is out of date: run `make generate` and commit it'; exit 1; }
 	$(BIN)/lint-imports
 	$(PYTHON) -m stack check-envoy
 
@@ -50,10 +51,6 @@ DATA ?= ../shared/data/trashnet
 .PHONY: eval
 eval: setup ## measure the shipped vision head on photos: [DATA=folder with val/]
 	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA)
-
-.PHONY: bench
-bench: setup ## measure, on this machine
-	$(PYTHON) -m pytest tests/bench $(ARGS)
 
 GENERATED := proto/gen
 .PHONY: generate

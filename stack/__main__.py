@@ -62,7 +62,7 @@ def open_home() -> Home:
     chosen = os.environ.get("ECO2_HOME")
     home = Home(Path(chosen) if chosen else default_path())
     if not chosen and home.path.parent != CHECKOUT:
-        sys.stderr.write(f"PostgreSQL's user cannot reach {CHECKOUT}: the data folder is {home.path}\n")
+        sys.stderr.write(f"the servers cannot use a folder in {CHECKOUT}: the data folder is {home.path}\n")
     return home
 
 
@@ -82,7 +82,7 @@ def show_status(home: Home, as_json: bool) -> int:
     else:
         print(f"{'part':<16}{'pid':>8}{'port':>8}  state")
         for part in parts:
-            again = f" (started again {part['restarts']} times)" if part["restarts"] else ""
+            again = f" (restarts: {part['restarts']})" if part["restarts"] else ""
             print(f"{part['name']:<16}{part['pid'] or '-':>8}{part['port'] or '-':>8}  {part['state']}{again}")
     return 0 if parts and all(part["state"] in READY_STATES for part in parts) else 1
 

@@ -44,8 +44,11 @@ class AskedToStop(BaseException):
 
 def up(home: Home, edge_port: int, only: list[str]) -> int:
     """Starts a supervisor that outlives us. Returns 0 when every part is ready, 1 with the reason when one is not."""
-    if holder(home):
+    if is_up(home):
         return _join(home)
+    if running := holder(home):
+        print("waiting for what is stopping", flush=True)
+        _wait_end(running)
     with (home.path / "log/supervisor.log").open("a") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "stack", "daemon", "--only", *only],
@@ -97,27 +100,42 @@ def down(home: Home) -> int:
     if pid is None:
         print("not running")
         return 0
-    with contextlib.ExitStack() as resources:
-        try:
-            supervisor = os.pidfd_open(pid)
-            resources.callback(os.close, supervisor)
-            signal.pidfd_send_signal(supervisor, signal.SIGTERM)
-        except ProcessLookupError:
-            return 0
-        if not select.select([supervisor], [], [], STOP_LIMIT_S)[0]:
-            raise HomeError(f"the supervisor (pid {pid}) has not ended after {STOP_LIMIT_S:.0f} s")
+    _wait_end(pid, signal.SIGTERM)
     print("stopped")
     return 0
 
 
+def is_up(home: Home) -> bool:
+    """Whether a supervisor runs here that nobody has asked to stop."""
+    state, pid = _state(home), holder(home)
+    return pid is not None and not (pid == state["supervisor"] and state.get("leaving"))
+
+
+def _wait_end(pid: int, number: int = 0) -> None:
+    """Sends the supervisor this signal (0 sends none) and returns when it has ended."""
+    with contextlib.ExitStack() as resources:
+        try:
+            supervisor = os.pidfd_open(pid)
+            resources.callback(os.close, supervisor)
+            signal.pidfd_send_signal(supervisor, number)
+        except ProcessLookupError:
+            return
+        if not select.select([supervisor], [], [], STOP_LIMIT_S)[0]:
+            raise HomeError(f"the supervisor (pid {pid}) has not ended after {STOP_LIMIT_S:.0f} s")
+
+
 def status(home: Home) -> list[dict[str, Any]]:
     """The parts as the supervisor sees them; all stopped when there is none; empty when it is just starting."""
-    file = home.path / "state.json"
-    state = json.loads(file.read_text()) if file.exists() else {"supervisor": None, "parts": []}
-    pid = holder(home)
+    state, pid = _state(home), holder(home)
     if pid is None:
         return [part | {"pid": None, "state": STOPPED, "restarts": 0} for part in state["parts"]]
     return state["parts"] if state["supervisor"] == pid else []
+
+
+def _state(home: Home) -> dict[str, Any]:
+    """What the last supervisor wrote of itself and its parts."""
+    file = home.path / "state.json"
+    return json.loads(file.read_text()) if file.exists() else {"supervisor": None, "parts": []}
 
 
 def ask(home: Home, what: str, part: str) -> int:

@@ -155,8 +155,10 @@ def tell(analysis: dict[str, Any], stages: dict[str, int]) -> None:
         return
     result = analysis["result"]
     advice = result.get("advice", {})
-    print(f"\n{result.get('item_name') or 'not sure what it is'}  ({result['confidence']:.0%})")
-    print(f"  material  {result['material'].removeprefix('MATERIAL_').lower()}")
+    print(f"\n{result.get('item_name') or 'not sure what it is'}")
+    # Of the material, not of the item; and no photo is worth a round 100 %.
+    sure = int(result["confidence"] * 100)
+    print(f"  material  {result['material'].removeprefix('MATERIAL_').lower()} ({sure} % sure by the photo)")
     print(f"  category  {result.get('category_major', '')} › {result.get('category_middle', '')}")
     print(f"  bin       {result.get('bin', '')}")
     for number, step in enumerate(advice.get("steps", []), 1):
@@ -174,7 +176,7 @@ def tell(analysis: dict[str, Any], stages: dict[str, int]) -> None:
 def running_stack() -> Iterator[str]:
     """The edge's URL of the stack that is up, or of one that is up for as long as this lasts."""
     home = open_home()
-    was_up = daemon.holder(home) is not None
+    was_up = daemon.is_up(home)
     # stdout is for the answer.
     with contextlib.redirect_stdout(sys.stderr):
         code = daemon.up(home, edge_port(), [])

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import random
+import re
 import secrets
 import socket
 import stat
@@ -19,6 +20,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 # PostgreSQL refuses to run as root; then the package's own account runs it.
 POSTGRES_USER = "postgres" if os.geteuid() == 0 else None
 
+# RabbitMQ and Envoy stumble over any other character in the path of their files.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9 ._@+=:~/-]+")
+
 # Below the ephemeral range (32768 and up), so that no outgoing connection takes a port of ours by chance.
 FIRST_PORT, BLOCK, BLOCKS = 21000, 40, 150
 
@@ -31,8 +35,10 @@ class Home:
     """A data folder that exists, is ours, and is reachable by the user that runs PostgreSQL."""
 
     def __init__(self, path: Path) -> None:
-        """Creates the folder. Fails with HomeError when it is not ours or PostgreSQL's user cannot reach it."""
+        """Creates the folder. Fails with HomeError when it is not ours or the servers cannot use it."""
         self.path = path.absolute()
+        if not PLAIN_PATH.fullmatch(str(self.path)):
+            raise HomeError(f"RabbitMQ needs a path of plain letters, not {self.path}; set ECO2_HOME to another folder")
         if not self.path.is_dir():
             self.path.mkdir(mode=0o711, parents=True)
         if self.path.stat().st_uid != os.geteuid():
@@ -84,8 +90,8 @@ def reachable(folder: Path) -> bool:
 
 
 def default_path(checkout: Path = CHECKOUT) -> Path:
-    """`.eco2` in the checkout, or a folder of ours in /var/tmp when PostgreSQL's user cannot reach the checkout."""
-    if reachable(checkout):
+    """`.eco2` in the checkout, or a folder of ours in /var/tmp when the servers cannot use one in the checkout."""
+    if PLAIN_PATH.fullmatch(str(checkout)) and reachable(checkout):
         return checkout / ".eco2"
     digest = hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
     path = Path("/var/tmp") / f"eco2-{digest}"

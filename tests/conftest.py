@@ -18,17 +18,10 @@ import migrations.__main__ as migrations
 from services.kit import channel
 from services.kit.database import Database
 from services.kit.server import Server
+from stack import mesh
 from stack.api import Infrastructure, infrastructure
 
-LOGINS = {
-    "auth": "api_auth_role",
-    "users": "api_users_role",
-    "locations": "api_locations_role",
-    "waste": "api_waste_role",
-    "recycle_info": "api_recycle_role",
-    "chat_llm": "api_chat_role",
-    "tasks": "worker_role",
-}
+LOGINS = mesh.ROLES
 _numbers = itertools.count(1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack import mesh
-from stack.home import CHECKOUT
+from stack.home import CHECKOUT, Ports
 
 SERVICES = sorted(path.parent.name for path in (CHECKOUT / "services").glob("*/__main__.py"))
 CODE = sorted(path for folder in ("services", "workers", "gateway") for path in (CHECKOUT / folder).rglob("*.py"))
@@ -67,7 +67,11 @@ def test_a_service_has_all_its_rooms(domain):
     assert list((CHECKOUT / "migrations" / domain).glob("0001_pre_*.py"))
     assert list((CHECKOUT / "tests/services" / domain).glob("test_*.py"))
     assert domain in mesh.SERVICES
-    assert f"- name: {domain}\n" in (CHECKOUT / "envoy/envoy.yaml").read_text()
+    assert domain in Ports.NAMES
+    assert f"('{domain}', '{mesh.ROLES[domain]}')" in (CHECKOUT / "migrations/roles.sql").read_text()
+    envoy = (CHECKOUT / "envoy/envoy.yaml").read_text()
+    assert f"- name: {domain}\n" in envoy
+    assert f" {domain}: {{value: 50}}\n" in envoy
     assert domain in tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 

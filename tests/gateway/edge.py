@@ -145,9 +145,9 @@ class Edge:
         }
         for name in ("EDGE", "ADMIN"):
             values |= {f"{name}_ADDRESS": "127.0.0.1", f"{name}_PORT": self.ports[name.lower()]}
-        for name in ("AUTH", "WASTE", "RECYCLE_INFO", "TASKS", "GATEWAY"):
-            port = self.ports.get(name.lower(), self.ports["backends"])
-            values |= {f"{name}_HOST": "127.0.0.1", f"{name}_PORT": port}
+        for name in (*mesh.SERVICES, "gateway"):
+            port = self.ports.get(name, self.ports["backends"])
+            values |= {f"{name.upper()}_HOST": "127.0.0.1", f"{name.upper()}_PORT": port}
         return mesh.render(CHECKOUT / "envoy/envoy.yaml", values)
 
 

@@ -84,6 +84,19 @@ def test_a_part_that_cannot_start_ends_up_with_its_last_lines_and_stops_the_rest
     assert {part["state"] for part in parts(stack).values()} == {"stopped"}
 
 
+def test_up_waits_for_what_is_stopping_and_starts_anew(home: Home, stack: Stack):
+    assert stack("up", "--only", "redis").returncode == 0
+    first = parts(stack)["redis"]["pid"]
+    # A part that is stopped cannot end before its grace is over.
+    os.kill(first, signal.SIGSTOP)
+    os.kill(daemon.holder(home), signal.SIGTERM)
+    while parts(stack)["redis"]["state"] != "stopping":
+        continue
+    up = stack("up", "--only", "redis")
+    assert (up.returncode, up.stdout.splitlines()[0]) == (0, "waiting for what is stopping"), up.stderr
+    assert parts(stack)["redis"]["pid"] not in (None, first)
+
+
 def test_a_supervisor_that_was_killed_leaves_nothing_stale(home: Home, stack: Stack):
     assert stack("up", "--only", "redis").returncode == 0
     supervisor = os.pidfd_open(daemon.holder(home))

@@ -39,6 +39,18 @@ def test_a_checkout_that_postgres_cannot_reach_gets_a_folder_elsewhere(tmp_path:
         path.rmdir()
 
 
+def test_a_checkout_whose_path_rabbitmq_cannot_read_gets_a_folder_elsewhere(home: Home):
+    checkout = home.path / "분리배출 앱"
+    checkout.mkdir()
+    path = default_path(checkout)
+    try:
+        assert path.parent == Path("/var/tmp")
+    finally:
+        path.rmdir()
+    with pytest.raises(HomeError, match="set ECO2_HOME"):
+        Home(checkout)
+
+
 @only_root
 def test_a_chosen_folder_that_postgres_cannot_reach_is_refused(tmp_path: Path):
     (tmp_path / "private").mkdir(mode=0o700)

@@ -194,6 +194,11 @@ def test_nothing_outlives_a_supervisor_that_is_killed(home: Home):
         assert json.loads((home.path / "state.json").read_text())["parts"][0]["pid"] == infra.pid("redis")
 
 
+def test_a_server_runs_in_a_folder_with_a_space_in_its_name(home: Home):
+    with api.infrastructure(home.path / "my clone", ["redis"]) as stack:
+        assert redis.Redis.from_url(stack.redis_url).set("key", "value")
+
+
 def test_two_stacks_in_two_folders_share_no_port():
     with api.infrastructure(parts=("redis",)) as one, api.infrastructure(parts=("redis",)) as other:
         numbers = [{stack.ports[name] for name in Ports.NAMES} for stack in (one, other)]

@@ -50,8 +50,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--head", type=Path, default=HEAD)
     arguments = parser.parse_args()
+    try:
+        photos = list_photos(arguments.data / "val")
+    except ValueError as error:
+        parser.error(str(error))
     vision = EmbeddedVision(arguments.backbone, arguments.head)
-    photos = list_photos(arguments.data / "val")
     sights, started = [], time.perf_counter()
     for path, _ in photos:
         sights.append(vision.look(path.read_bytes()))
