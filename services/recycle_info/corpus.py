@@ -28,7 +28,7 @@ DEFAULTS = {
     "PAPER": "paper_sheet",
     "PAPER_PACK": "milk_carton",
     "GLASS": "glass_bottle",
-    "METAL": "steel_can",
+    "METAL": "metal_goods",
     "PLASTIC": "plastic_container",
     "VINYL": "vinyl_packaging",
     "STYROFOAM": "styrofoam_box",

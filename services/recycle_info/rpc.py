@@ -86,6 +86,7 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
             source_url=item["source_url"],
             regional=item["regional"],
             from_question=choice.score > 0,
+            question_confidence=choice.score,
         )
         return internal_pb2.ResolveRuleResponse(rule=rule)
 

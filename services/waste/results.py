@@ -32,7 +32,7 @@ def compose(completion: internal_pb2.Completion) -> waste_pb2.AnalysisResult:
         item_name=rule.item_name,
         category_major=rule.category_major,
         category_middle=rule.category_middle,
-        confidence=round(sight.confidence, 4),
+        confidence=round(rule.question_confidence if rule.from_question else sight.confidence, 4),
         advice=waste_pb2.Advice(steps=reply.steps, warnings=reply.warnings, text=reply.text),
         rule_id=rule.rule_id,
         source_url=rule.source_url,

@@ -89,6 +89,10 @@ def fuse(head: np.ndarray, imagenet: np.ndarray, table: ImagenetItems) -> Sight:
     ranked = sorted(beliefs.items(), key=lambda pair: -pair[1])
     (material, confidence), others = ranked[0], ranked[1:]
     item_key, item_confidence = _find_item(imagenet, material, table)
+    # Half of TrashNet's trash is film wrappers, which Korea recycles: without a name for the thing, ask.
+    maybe_film = material == "GENERAL" and item_key is None
+    if maybe_film:
+        others = [("VINYL", confidence / 2), *(pair for pair in others if pair[0] != "VINYL")]
     labels = sorted(((name, float(imagenet[index])) for index, name in table.names.items()), key=lambda pair: -pair[1])
     return Sight(
         material=material,
@@ -97,7 +101,7 @@ def fuse(head: np.ndarray, imagenet: np.ndarray, table: ImagenetItems) -> Sight:
         item_confidence=item_confidence,
         alternatives=tuple(pair for pair in others[:MAX_ALTERNATIVES] if pair[1] >= ALTERNATIVE_FROM),
         labels=tuple(pair for pair in labels[:MAX_LABELS] if pair[1] >= LABEL_FROM),
-        unsure=material == UNKNOWN or confidence < SURE,
+        unsure=material == UNKNOWN or confidence < SURE or maybe_film,
     )
 
 

@@ -131,6 +131,13 @@ def test_outcomes_move_forward_only_and_end_once(waste, user_id):
         assert get(waste, user_id, analysis_id).state == SUCCEEDED
 
 
+def test_where_the_users_words_decided_the_confidence_is_theirs(waste, user_id):
+    analysis_id, answer = waste.start(user_id).analysis_id, completion()
+    answer.rule.from_question, answer.rule.question_confidence = True, 0.8
+    record(waste, analysis_id, completion=answer)
+    assert get(waste, user_id, analysis_id).result.confidence == pytest.approx(0.8)
+
+
 def test_a_failure_carries_its_reason_and_words(waste, user_id):
     analysis_id = waste.start(user_id).analysis_id
     record(waste, analysis_id, failure=waste_pb2.Failure(reason="NOT_AN_IMAGE", message="사진이 아닙니다"))

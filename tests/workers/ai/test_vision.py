@@ -188,6 +188,13 @@ def test_val_of_trashnet(eyes):
 # The rule that joins two opinions.
 
 
+def test_trash_without_a_name_may_be_film_and_is_asked_about(items):
+    sight = evidence.fuse(head(GENERAL=0.99), classes(), items)
+    assert (sight.material, sight.unsure, sight.alternatives[0][0]) == ("GENERAL", True, "VINYL")
+    umbrella = evidence.fuse(head(GENERAL=0.99), classes(c879=0.9), items)
+    assert (umbrella.item_key, umbrella.unsure) == ("umbrella", False)
+
+
 def test_without_evidence_the_head_decides(items):
     sight = evidence.fuse(head(GLASS=0.9), classes(), items)
     assert sight.material == "GLASS"

@@ -29,7 +29,7 @@ class ResolveRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[ResolvedRule, _Mapping]] = ...) -> None: ...
 
 class ResolvedRule(_message.Message):
-    __slots__ = ("rule_id", "item_id", "item_key", "item_name", "material", "category_major", "category_middle", "bin", "steps", "warnings", "text", "source_url", "regional", "from_question")
+    __slots__ = ("rule_id", "item_id", "item_key", "item_name", "material", "category_major", "category_middle", "bin", "steps", "warnings", "text", "source_url", "regional", "from_question", "question_confidence")
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class ResolvedRule(_message.Message):
     SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
     REGIONAL_FIELD_NUMBER: _ClassVar[int]
     FROM_QUESTION_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     rule_id: str
     item_id: str
     item_key: str
@@ -58,4 +59,5 @@ class ResolvedRule(_message.Message):
     source_url: str
     regional: bool
     from_question: bool
-    def __init__(self, rule_id: _Optional[str] = ..., item_id: _Optional[str] = ..., item_key: _Optional[str] = ..., item_name: _Optional[str] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., from_question: _Optional[bool] = ...) -> None: ...
+    question_confidence: float
+    def __init__(self, rule_id: _Optional[str] = ..., item_id: _Optional[str] = ..., item_key: _Optional[str] = ..., item_name: _Optional[str] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., from_question: _Optional[bool] = ..., question_confidence: _Optional[float] = ...) -> None: ...
