@@ -64,6 +64,10 @@ generate: ## regenerate proto/gen from proto/
 release-contract: ## make today's contract the one that must not break
 	$(BIN)/buf build -o proto/released.binpb
 
+.PHONY: bench
+bench: setup ## measure the durable part beside Celery and dramatiq, in one run: [TASKS=5000] [JSON=1]
+	@$(PYTHON) -m tests.bench.workers $(if $(JSON),--json) $(if $(TASKS),--tasks $(TASKS))
+
 .PHONY: lock
 lock: ## pin every dependency by hash again, after a change of pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --universal --python-version 3.11 --generate-hashes --quiet --custom-compile-command "make lock" -o requirements.lock

@@ -1,0 +1,1 @@
+"""How fast the durable part is, beside its peers, in one run: `make bench`. Times here; never in a test."""

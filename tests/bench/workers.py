@@ -1,0 +1,307 @@
+"""The durable part beside its peers: python -m tests.bench.workers [--json] [--tasks N] [--rounds N]
+
+Every system gets the same broker, the same PostgreSQL and the same guarantee: a message is acknowledged only after the
+work, and the result is a row in PostgreSQL. A round publishes N tasks that do nothing to each system in turn (a tenth
+of N to the peers), and counts from the first publish to the last row; then it offers 50 a second and measures each task
+from publish to row. Rounds alternate, and the table shows medians, since the machine is shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import psycopg
+from eco2.pipeline.v1 import messages_pb2
+from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc, tasks_pb2
+
+from services.kit.broker import Message, Publisher, Topology, queue_of
+from stack.api import Mesh, whole
+from stack.home import is_free
+from tests.bench import ceilings
+
+LIMIT_S = 300
+SYNC_ROWS = 1000
+
+
+class System:
+    """One way to run tasks. publish(count, prefix) sends them; done(prefix) counts their rows; times(prefix) gives
+    the times of their rows, in seconds since 1970, in the order of publishing."""
+
+    def __init__(self, name: str, publish, done, times, start: Callable[[], contextlib.AbstractContextManager]):
+        self.name, self.publish, self.done, self.times, self.start = name, publish, done, times, start
+        self.rates: list[float] = []
+        self.cpu_us: list[float] = []
+        self.p50: list[float] = []
+        self.p99: list[float] = []
+        self.rss_mb = 0.0
+
+
+@contextlib.contextmanager
+def process(*argv: str, **env: str) -> Iterator[subprocess.Popen]:
+    """Runs for the length of the block."""
+    with tempfile.NamedTemporaryFile() as log:
+        child = subprocess.Popen(argv, env=os.environ | env, stdout=log, stderr=log)
+        try:
+            yield child
+            if child.poll() is not None:
+                raise RuntimeError(f"{argv} ended: {Path(log.name).read_text()[-2000:]}")
+        finally:
+            child.terminate()
+            try:
+                child.wait(20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid, *(each for child in children.read_text().split() for each in tree(int(child)))]
+
+
+def usage(pids: list[int]) -> tuple[float, float]:
+    """(CPU seconds so far, resident MB) of these processes together."""
+    ticks, pages = 0, 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+        pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def wait_for(true: Callable[[], bool], pause_s: float = 0.01) -> None:
+    until = time.monotonic() + LIMIT_S
+    while not true():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(pause_s)
+
+
+def measure(system: System, count: int, rate: int, trickle: int) -> None:
+    with system.start() as child:
+        warm = f"w{uuid.uuid4().hex[:8]}"
+        system.publish(20, warm)
+        wait_for(lambda: system.done(warm) == 20)
+        before, _ = usage(tree(child.pid))
+        prefix = f"b{uuid.uuid4().hex[:8]}"
+        began = time.perf_counter()
+        system.publish(count, prefix)
+        wait_for(lambda: system.done(prefix) == count)
+        system.rates.append(count / (time.perf_counter() - began))
+        after, rss = usage(tree(child.pid))
+        system.cpu_us.append((after - before) / count * 1e6)
+        system.rss_mb = max(system.rss_mb, rss)
+        prefix, sent = f"t{uuid.uuid4().hex[:8]}", []
+        began = time.perf_counter()
+        for number in range(trickle):
+            time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+            sent.append(time.time())
+            system.publish(1, prefix, number)
+        wait_for(lambda: system.done(prefix) == trickle)
+        waits = sorted(row - at for row, at in zip(system.times(prefix), sent, strict=True))
+        system.p50.append(waits[len(waits) // 2] * 1000)
+        system.p99.append(waits[int(len(waits) * 0.99)] * 1000)
+
+
+def ours(mesh: Mesh, database: psycopg.Connection, publisher: Publisher) -> System:
+    queue = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_RESPONSE_GENERATION)
+    # Each run has a user of its own, by whom its rows are found again.
+    users: dict[str, str] = {}
+
+    def publish(count: int, prefix: str, start: int = 0) -> None:
+        user = users.setdefault(prefix, str(uuid.uuid4()))
+        messages = []
+        for number in range(start, start + count):
+            job = messages_pb2.AnalysisJob(
+                analysis_id=str(uuid.UUID(int=(uuid.UUID(user).int & ~0xFFFFFFFF) | number)),
+                user_id=user,
+                image_id=user,
+                image_key="k",
+                language_code="ko",
+            )
+            messages.append(Message(queue, job.SerializeToString()))
+        for sent in publisher.publish(messages) if count > 1 else ():
+            sent.result(60)
+        if count == 1:
+            publisher.publish(messages)
+
+    def done(prefix: str) -> int:
+        sql = "SELECT count(*) FROM tasks.task_results WHERE user_id = %s AND status = 'success'"
+        return database.execute(sql, [users[prefix]]).fetchone()[0]
+
+    def times(prefix: str) -> list[float]:
+        sql = "SELECT extract(epoch FROM synced_at) FROM tasks.task_results WHERE user_id = %s ORDER BY task_id"
+        return [float(row[0]) for row in database.execute(sql, [users[prefix]])]
+
+    def start():
+        port = next(port for port in range(28000, 29000) if is_free(port))
+        targets = (mesh.target("waste"), mesh.target("tasks"), f"127.0.0.1:{port}")
+        return process(sys.executable, "-m", "tests.bench.ours", mesh.rabbitmq_url, mesh.redis_url, *targets)
+
+    return System("ours", publish, done, times, start)
+
+
+def celery(mesh: Mesh, database: psycopg.Connection, pool: str, env: dict[str, str]) -> System:
+    from tests.bench import peers
+
+    def publish(count: int, prefix: str, start: int = 0) -> None:
+        for number in range(start, start + count):
+            peers.nothing.apply_async((number,), task_id=f"{prefix}-{number:08}")
+
+    def done(prefix: str) -> int:
+        sql = "SELECT count(*) FROM celery_taskmeta WHERE task_id LIKE %s AND status = 'SUCCESS'"
+        return database.execute(sql, [f"{prefix}%"]).fetchone()[0]
+
+    def times(prefix: str) -> list[float]:
+        sql = "SELECT extract(epoch FROM date_done) FROM celery_taskmeta WHERE task_id LIKE %s ORDER BY task_id"
+        return [float(row[0]) for row in database.execute(sql, [f"{prefix}%"])]
+
+    def start():
+        options = (
+            "--pool",
+            pool,
+            "--concurrency",
+            "2",
+            "--loglevel",
+            "WARNING",
+            "--without-gossip",
+            "--without-mingle",
+        )
+        return process(sys.executable, "-m", "celery", "-A", "tests.bench.peers", "worker", *options, **env)
+
+    return System(f"celery_{pool}", publish, done, times, start)
+
+
+def dramatiq(mesh: Mesh, database: psycopg.Connection, env: dict[str, str]) -> System:
+    from tests.bench import peers
+
+    numbers: dict[str, int] = {}
+
+    def publish(count: int, prefix: str, start: int = 0) -> None:
+        base = numbers.setdefault(prefix, (len(numbers) + 1) * 10_000_000)
+        for number in range(start, start + count):
+            peers.nothing_dramatiq.send(base + number)
+
+    def done(prefix: str) -> int:
+        sql = "SELECT count(*) FROM bench_dramatiq WHERE number / 10000000 = %s"
+        return database.execute(sql, [numbers[prefix] // 10_000_000]).fetchone()[0]
+
+    def times(prefix: str) -> list[float]:
+        sql = "SELECT extract(epoch FROM done) FROM bench_dramatiq WHERE number / 10000000 = %s ORDER BY number"
+        return [float(row[0]) for row in database.execute(sql, [numbers[prefix] // 10_000_000])]
+
+    def start():
+        options = ("--processes", "2", "--threads", "8", "--skip-logging")
+        return process(sys.executable, "-m", "dramatiq", "tests.bench.peers", *options, **env)
+
+    return System("dramatiq", publish, done, times, start)
+
+
+def sync_rate(target: str, count: int, rows: int) -> float:
+    """Rows a second through SyncTasks, over the wire, from two senders."""
+    now = int(time.time())
+    requests = []
+    for _ in range(count // rows):
+        tasks = []
+        for _ in range(rows):
+            task = tasks_pb2.Task(
+                task_id=f"{uuid.uuid4()}:bench",
+                task_name="bench",
+                worker_name="bench",
+                state=tasks_pb2.TASK_STATE_SUCCESS,
+                attempt=1,
+                user_id=str(uuid.UUID(int=1)),
+            )
+            for stamp in (task.create_time, task.start_time, task.complete_time):
+                stamp.seconds = now
+            tasks.append(task)
+        requests.append(internal_pb2.SyncTasksRequest(tasks=tasks))
+    with grpc.insecure_channel(target) as channel, futures.ThreadPoolExecutor(2) as pool:
+        stub = internal_pb2_grpc.TasksInternalServiceStub(channel)
+        began = time.perf_counter()
+        list(pool.map(lambda request: stub.SyncTasks(request, timeout=60), requests))
+        return count / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--tasks", type=int, default=5000, help="tasks a round; a tenth of it for the peers")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with whole(only=("tasks", "waste")) as mesh, tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        admin = mesh.postgres_admin_url.rpartition("/")[0]
+        with psycopg.connect(f"{admin}/postgres", autocommit=True) as database:
+            database.execute("CREATE DATABASE bench")
+        env = {"BENCH_BROKER_URL": mesh.rabbitmq_url, "BENCH_DATABASE_URL": f"{admin}/bench"}
+        os.environ.update(env)
+        publisher = Publisher(mesh.rabbitmq_url, Topology.of(messages_pb2.Stage.DESCRIPTOR))
+        with (
+            contextlib.closing(publisher),
+            psycopg.connect(f"{admin}/bench", autocommit=True) as bench,
+            psycopg.connect(f"{admin}/ecoeco", autocommit=True) as central,
+        ):
+            bench.execute("CREATE TABLE bench_dramatiq (number bigint PRIMARY KEY, done timestamptz NOT NULL)")
+            systems = [
+                ours(mesh, central, publisher),
+                celery(mesh, bench, "prefork", env),
+                celery(mesh, bench, "threads", env),
+                dramatiq(mesh, bench, env),
+            ]
+            ceiling: dict[str, list[float]] = {}
+            for number in range(arguments.rounds):
+                for system in systems:
+                    count = arguments.tasks if system.name == "ours" else max(200, arguments.tasks // 10)
+                    measure(system, count, rate=50, trickle=200)
+                found = {
+                    "sync_rows_per_s": sync_rate(mesh.target("tasks"), 20 * SYNC_ROWS, SYNC_ROWS),
+                    "raw_upsert_rows_per_s": ceilings.raw_upsert(f"{admin}/bench", 20 * SYNC_ROWS, SYNC_ROWS),
+                    "journal_appends_per_s": ceilings.journal_appends(Path(folder) / f"j{number}", 50_000),
+                    # The journal's own commits take up to 500 requests of 100 tasks; we grant the raw one the same.
+                    "raw_sqlite_full_group_per_s": ceilings.raw_sqlite(Path(folder) / f"r{number}", 50_000, 10_000),
+                }
+                for name, value in found.items():
+                    ceiling.setdefault(name, []).append(value)
+    report(systems, {name: statistics.median(values) for name, values in ceiling.items()}, arguments.json)
+
+
+def report(systems: list[System], ceiling: dict[str, float], as_json: bool) -> None:
+    keys = {"ours": "durable"}
+    figures: dict[str, float] = {}
+    print(f"{'':<18}{'tasks/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs':>9}{'RSS MB':>9}")
+    for system in systems:
+        rate, cpu = statistics.median(system.rates), statistics.median(system.cpu_us)
+        p50, p99 = statistics.median(system.p50), statistics.median(system.p99)
+        print(f"{system.name:<18}{rate:>9.0f}{p50:>9.1f}{p99:>9.1f}{cpu:>9.0f}{system.rss_mb:>9.0f}")
+        name = keys.get(system.name, system.name)
+        figures |= {f"{name}_tasks_per_s": round(rate, 1), f"{name}_p50_ms": round(p50, 2)}
+        figures |= {f"{name}_p99_ms": round(p99, 2), f"{name}_cpu_us_per_task": round(cpu, 1)}
+        figures[f"{name}_rss_mb"] = round(system.rss_mb, 1)
+    figures |= {name: round(value, 1) for name, value in ceiling.items()}
+    ratios = {
+        "durable_to_celery_prefork": figures["durable_tasks_per_s"] / figures["celery_prefork_tasks_per_s"],
+        "sync_to_raw_upsert": figures["sync_rows_per_s"] / figures["raw_upsert_rows_per_s"],
+        "journal_to_raw_sqlite": figures["journal_appends_per_s"] / figures["raw_sqlite_full_group_per_s"],
+    }
+    for name, value in (ceiling | ratios).items():
+        print(f"{name:<34}{value:>12.2f}")
+    if as_json:
+        print(json.dumps(figures | {name: round(value, 3) for name, value in ratios.items()}))
+
+
+if __name__ == "__main__":
+    main()
