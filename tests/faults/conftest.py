@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from tests.workers.conftest import board, channel, publisher, rabbitmq_url, rules, waste  # noqa: F401 - fixtures
+
 
 class Campaign:
     """One seeded run of many cases. `count` of them: few in `make test`, as many as the issue asks in `make faults`."""
