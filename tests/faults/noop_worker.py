@@ -1,4 +1,4 @@
-"""A worker process whose work is nothing, so that all the rest of it is what runs.
+"""A worker process whose work is to wait a few milliseconds, so that a kill finds some of it under way.
 
 Usage: python -m tests.faults.noop_worker RABBITMQ_URL WASTE_TARGET TASKS_TARGET JOURNAL_FOLDER
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
+import threading
 import uuid
 from pathlib import Path
 
@@ -36,16 +37,22 @@ class Unseen:
         return lambda percent: None
 
 
+def work() -> str:
+    """Something new each time, so that work done twice can be told."""
+    threading.Event().wait(0.005)
+    return uuid.uuid4().hex
+
+
 def find_rule(job: AnalysisJob, progress) -> Outcome:
     outcome = Outcome()
-    outcome.rule.rule_id = uuid.uuid4().hex
+    outcome.rule.rule_id = work()
     return outcome
 
 
 def answer(job: AnalysisJob, progress) -> Outcome:
     outcome = Outcome()
     outcome.completion.rule.CopyFrom(job.rule)
-    outcome.completion.reply.text = uuid.uuid4().hex
+    outcome.completion.reply.text = work()
     return outcome
 
 
@@ -54,8 +61,8 @@ def main() -> None:
     rabbitmq_url, waste_target, tasks_target, folder = sys.argv[1:]
     Worker(
         [
-            Stage(STAGE_RULE_RETRIEVAL, find_rule, concurrency=1, prefetch=50, timeout_s=10),
-            Stage(STAGE_RESPONSE_GENERATION, answer, concurrency=1, prefetch=50, timeout_s=10),
+            Stage(STAGE_RULE_RETRIEVAL, find_rule, concurrency=2, prefetch=50, timeout_s=10),
+            Stage(STAGE_RESPONSE_GENERATION, answer, concurrency=2, prefetch=50, timeout_s=10),
         ],
         Journal(Path(folder)),
         rabbitmq_url,
