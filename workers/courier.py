@@ -21,7 +21,7 @@ from eco2.waste.v1 import internal_pb2, internal_pb2_grpc
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit import telemetry
-from services.kit.broker import Message, Publisher, Topology, queue_of
+from services.kit.broker import Delivery, Message, Publisher, Topology, queue_of
 from services.kit.errors import TRANSIENT, Fault, InvalidArgument
 from workers.journal import FAILURE, PENDING, Task
 from workers.stages import GAVE_UP
@@ -63,6 +63,12 @@ def pack(task: Task, stage: int, request_id: str, topology: Topology) -> Parcel:
     headers[ATTEMPT] = 1
     next_queue = queue_of(StageNumber.DESCRIPTOR, stage + 1)
     return Parcel(task, Message(next_queue, job.SerializeToString(), headers), outcome)
+
+
+def attempt_of(delivery: Delivery) -> int:
+    """1 for the first; what other systems may have put there counts as the first too."""
+    attempt = delivery.headers.get(ATTEMPT, 1)
+    return attempt if isinstance(attempt, int) and attempt >= 1 else 1
 
 
 class Courier:

@@ -16,6 +16,7 @@ after its commit; its callbacks run on the journal's thread and must be quick.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import queue
 import threading
@@ -25,8 +26,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from workers import journal_file
 from workers.journal_file import JournalError
+
+log = logging.getLogger(__name__)
 
 PENDING, RUNNING, SUCCESS, FAILURE = "pending", "running", "success", "failure"
 ENDED = (SUCCESS, FAILURE)
@@ -71,14 +76,15 @@ _Request = tuple[Callable[[], Any], Future]
 class Journal:
     """The journal in `folder`, for as long as this process lives.
 
-    quota_bytes: what the tasks may take on disk. batch: the most requests that one commit takes.
+    quota_bytes: what the tasks may take on disk. batch: the most requests that one commit takes. vfs: the
+    name of what SQLite reaches the disk through; the system's own when None.
     Fails with JournalError when another process has it, when the folder is on a network file system (SQLite corrupts
     there), and when the file is damaged.
     """
 
-    def __init__(self, folder: Path, *, quota_bytes: int = 2 << 30, batch: int = 500, clock=time.time):
+    def __init__(self, folder: Path, *, quota_bytes: int = 2 << 30, batch: int = 500, clock=time.time, vfs=None):
         self._lock = journal_file.claim(folder)
-        self._quota_bytes, self._batch, self._clock = quota_bytes, batch, clock
+        self._quota_bytes, self._batch, self._clock, self._vfs = quota_bytes, batch, clock, vfs
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -171,7 +177,7 @@ class Journal:
 
     def _run(self, opened: Future) -> None:
         try:
-            self._db = journal_file.open_database(self.path)
+            self._db = journal_file.open_database(self.path, self._vfs)
             self._seq = self._db.execute("SELECT coalesce(max(seq), 0) FROM local_tasks").get
         except Exception as error:  # noqa: BLE001 - raised again by whoever opens the journal
             opened.set_exception(error)
@@ -186,7 +192,11 @@ class Journal:
                 requests.pop()
                 going = False
             self._commit(requests)
-        self._db.close()
+        try:
+            self._db.close()
+        except apsw.Error as error:
+            # What was acknowledged is in the WAL, and the next start takes it from there.
+            log.error("the journal's last checkpoint failed: %s", error)
 
     def _commit(self, requests: list[_Request]) -> None:
         before = self._seq

@@ -91,9 +91,9 @@ def find_filesystem(folder: Path, mountinfo: str) -> str:
     return found
 
 
-def open_database(path: Path) -> apsw.Connection:
+def open_database(path: Path, vfs: str | None = None) -> apsw.Connection:
     """The checked database, for use by this thread alone. Fails with JournalError when it is damaged."""
-    database = apsw.Connection(str(path))
+    database = apsw.Connection(str(path), vfs=vfs)
     try:
         # No other process has the lock, so locking once for good saves calls and forbids a second connection.
         database.pragma("locking_mode", "exclusive")

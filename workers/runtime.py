@@ -17,7 +17,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
 import protovalidate
@@ -28,7 +28,7 @@ from google.protobuf.message import DecodeError
 from services.kit import telemetry
 from services.kit.broker import Consumer, Delivery, Message, Publisher, Topology
 from services.kit.errors import TRANSIENT
-from workers.courier import ATTEMPT, Courier, Parcel, pack
+from workers.courier import Courier, Parcel, attempt_of, pack
 from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
 from workers.progress import Announcer
 from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
@@ -54,7 +54,8 @@ class Run:
 
 
 class Worker:
-    """Stages at work. `start` and `close` once each. max_attempts: how often a task is tried at most."""
+    """Stages at work. `start` and `close` once each. max_attempts: how often a task is tried at most. publishing and
+    consuming: who speaks to the broker."""
 
     def __init__(
         self,
@@ -69,6 +70,8 @@ class Worker:
         *,
         max_attempts: int = 5,
         keep_s: float = 300.0,
+        publishing: Callable[..., Publisher] = Publisher,
+        consuming: Callable[..., Consumer] = Consumer,
     ):
         self._stages = {stage.queue: stage for stage in stages}
         self._journal, self._topology, self._announcer = journal, topology, announcer
@@ -79,11 +82,11 @@ class Worker:
         self._resume_at, self._rest_s = float("inf"), 1.0
         self._closing = threading.Event()
         self._lines = {queue_name: queue.SimpleQueue() for queue_name in self._stages}
-        self._publisher = Publisher(rabbitmq_url, topology, name=f"worker-{name}-publisher")
+        self._publisher = publishing(rabbitmq_url, topology, name=f"worker-{name}-publisher")
         self._courier = Courier(self._publisher, waste, self._delivered)
         self._sync = Sync(journal, tasks, name, keep_s=keep_s)
         prefetch = {stage.queue: stage.prefetch for stage in stages}
-        self.consumer = Consumer(rabbitmq_url, topology, prefetch, self._receive, name=f"worker-{name}")
+        self.consumer = consuming(rabbitmq_url, topology, prefetch, self._receive, name=f"worker-{name}")
 
     def start(self) -> Worker:
         for stage in self._stages.values():
@@ -91,16 +94,19 @@ class Worker:
                 threading.Thread(
                     target=self._work_line, args=(stage,), name=f"{stage.name}-{number}", daemon=True
                 ).start()
-        for task in self._journal.undelivered().result():
-            # Whoever did this died before everyone was told. Its message may come too, and is recognised.
-            run = Run(self._stage_of(task), AnalysisJob.FromString(task.payload), task, "", [])
-            self._active[task.task_id] = run
-            self._deliver(run)
+        self._tell_again()
         self._courier.start()
         self._sync.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         self.consumer.start()
         return self
+
+    def _tell_again(self) -> None:
+        for task in self._journal.undelivered().result():
+            # Whoever did this died before everyone was told. Its message may come too, and is recognised.
+            run = Run(self._stage_of(task), AnalysisJob.FromString(task.payload), task, "", [])
+            self._active[task.task_id] = run
+            self._deliver(run)
 
     def close(self, grace_s: float = 6.0) -> None:
         """Take nothing more, give back what has not begun, finish what has within the grace, tell, and stop."""
@@ -292,9 +298,3 @@ class Worker:
             if now > self._resume_at and self._journal.has_room().result():
                 self._resume_at = float("inf")
                 self.consumer.resume()
-
-
-def attempt_of(delivery: Delivery) -> int:
-    """1 for the first; what other systems may have put there counts as the first too."""
-    attempt = delivery.headers.get(ATTEMPT, 1)
-    return attempt if isinstance(attempt, int) and attempt >= 1 else 1
