@@ -47,6 +47,10 @@ check: setup ## lint, contracts, generated code, import rules, Envoy's configura
 test: setup ## run all tests on real servers: [ARGS=…]
 	$(PYTHON) -m pytest $(ARGS)
 
+.PHONY: faults
+faults: setup ## the fault campaigns at full length: [SEED=…] [COUNT=…] [ARGS=-k power]
+	FAULTS_LONG=1 FAULTS_SEED=$(SEED) FAULTS_COUNT=$(COUNT) $(PYTHON) -m pytest tests/faults -s $(ARGS)
+
 DATA ?= ../shared/data/trashnet
 .PHONY: eval
 eval: setup ## measure the shipped vision head on photos: [DATA=folder with val/]

@@ -16,8 +16,10 @@ class Campaign:
 
     def __init__(self, name: str):
         self.name = name
-        self.seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(1 << 32))
         self.long = bool(os.environ.get("FAULTS_LONG"))
+        # `make test` says the same each time; `make faults` looks where nobody has looked.
+        drawn = random.SystemRandom().randrange(1 << 32) if self.long else 20_261_121
+        self.seed = int(os.environ.get("FAULTS_SEED") or drawn)
         self.begun = time.monotonic()
         print(f"\n{name}: SEED={self.seed}")
 
