@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import sys
 import threading
@@ -20,6 +21,8 @@ from datetime import UTC, datetime
 import uuid_utils
 
 REQUEST_ID = "x-request-id"
+# sysexits.h calls it EX_SOFTWARE.
+DEAD_THREAD_EXIT = 70
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 # Credentials in URLs, bearer tokens, anything assigned to a telling name, and the row that broke a constraint.
@@ -51,14 +54,15 @@ def redact(text: str) -> str:
 def setup(process: str, level: str = "INFO") -> None:
     """Log JSON, a line a record, to stderr: time, level, process, logger, request_id, message and extra fields.
 
-    Extra fields come as `extra={"fields": {...}}`.
+    Extra fields come as `extra={"fields": {...}}`. From now on a thread that dies of an exception ends the process, so
+    that another one is started: without its relay or its journal it would look alive and do nothing.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The broker kit says itself, in one line, what pika says in seven.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    threading.excepthook = _log_dead_thread
+    threading.excepthook = _end_with_thread
 
 
 class _Json(logging.Formatter):
@@ -83,7 +87,8 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def _log_dead_thread(args: threading.ExceptHookArgs) -> None:
+def _end_with_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:
         info = (args.exc_type, args.exc_value, args.exc_traceback)
         logging.getLogger(__name__).critical("thread %s died", args.thread and args.thread.name, exc_info=info)
+        os._exit(DEAD_THREAD_EXIT)
