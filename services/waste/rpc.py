@@ -19,7 +19,7 @@ from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import AlreadyExists, FailedPrecondition, Unavailable
+from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, Unavailable
 from services.waste import results, store
 from services.waste.s3 import Bucket
 
@@ -176,7 +176,13 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
                 if not moved.wait(min(SLICE_S, left)) and time.monotonic() - checked < RECHECK_S:
                     continue
                 moved.clear()
-                checked, before, shown = time.monotonic(), shown, self._get(user_id, request)
+                checked, before = time.monotonic(), shown
+                try:
+                    shown = self._get(user_id, request)
+                except TRANSIENT as fault:
+                    # Over HTTP/1.1 an error in the middle of a stream cannot be told from its end.
+                    log.warning("%s is not known just now: %s", request.analysis_id, fault.message)
+                    continue
                 if (shown.state, shown.progress) != (before.state, before.progress):
                     yield shown
 

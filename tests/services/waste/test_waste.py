@@ -2,6 +2,7 @@
 
 import threading
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 import uuid_utils.compat as uuids
@@ -18,7 +19,7 @@ from services.kit.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from tests.conftest import as_user
+from tests.conftest import as_user, eventually
 from tests.services.waste.conftest import PHOTO, checksum, put
 
 RUNNING, SUCCEEDED, FAILED = (
@@ -196,6 +197,22 @@ def test_watching_shows_each_change_and_says_when_it_is_done(waste, user_id):
     last = next(stream)
     assert (last.done, last.analysis.state) == (True, SUCCEEDED)
     assert list(stream) == []
+
+
+def test_a_watcher_outlasts_a_database_that_is_away_for_a_moment(waste, user_id, postgres, database_name, caplog):
+    """Over HTTP/1.1 an error in the middle of a stream cannot be told from its end."""
+    analysis_id = waste.start(user_id).analysis_id
+    request = waste_pb2.WatchAnalysisRequest(analysis_id=analysis_id)
+    stream = waste.public.WatchAnalysis(request, metadata=as_user(user_id), timeout=20)
+    assert next(stream).analysis.progress == 0
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database_name])
+        waste.board.advance(f"analysis:{analysis_id}", 30, {"stage": "user_input", "progress": 30})
+        eventually(lambda: "is not known just now" in caplog.text)
+        admin.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS true")
+    assert next(stream).analysis.progress == 30
+    stream.cancel()
 
 
 def test_a_draining_server_ends_streams_with_what_it_has(waste, user_id):
