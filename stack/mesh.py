@@ -147,6 +147,8 @@ def service(home: Home, ports: Ports, name: str) -> Part:
         }
     if name == "waste":
         needs += ["rabbitmq", "s3"]
+    if name == "tasks":
+        needs += ["rabbitmq"]
     return process(
         f"services.{name}",
         name=name,

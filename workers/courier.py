@@ -21,14 +21,13 @@ from eco2.waste.v1 import internal_pb2, internal_pb2_grpc
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit import telemetry
-from services.kit.broker import Delivery, Message, Publisher, Topology, queue_of
+from services.kit.broker import Message, Publisher, Topology, headers, queue_of
 from services.kit.errors import TRANSIENT, Fault, InvalidArgument
 from workers.journal import FAILURE, PENDING, Task
 from workers.stages import GAVE_UP
 
 log = logging.getLogger(__name__)
 
-ATTEMPT = "x-attempt"
 CONFIRM_S = 10.0
 
 
@@ -41,34 +40,35 @@ class Parcel:
     outcome: Outcome | None = None
 
 
-def pack(task: Task, stage: int, request_id: str, topology: Topology) -> Parcel:
-    """The parcel of a task that succeeded, failed, or waits to be tried again."""
+def pack(
+    task: Task, stage: int, request_id: str, topology: Topology, *, first_attempt: int = 1, stack: str = ""
+) -> Parcel:
+    """The parcel of a task that succeeded, failed, or waits to be tried again.
+
+    first_attempt: with which this round of tries began. stack: of the last error, for a dead letter.
+    """
     queue_name = queue_of(StageNumber.DESCRIPTOR, stage)
-    headers = {telemetry.REQUEST_ID: request_id, ATTEMPT: task.attempt}
+    told = {telemetry.REQUEST_ID: request_id, headers.ATTEMPT: task.attempt, headers.FIRST_ATTEMPT: first_attempt}
     if task.status == PENDING:
-        longest_s = topology.delay_s(task.attempt - 2)
+        failed = task.attempt - first_attempt - 1
+        longest_s = topology.delay_s(failed)
         # Shorter by chance, so that those who failed together do not come back together.
         ttl_ms = round(longest_s * 1000 * random.uniform(0.5, 1))
-        return Parcel(task, Message(queue_name, task.payload, headers, topology.delay(task.attempt - 2), ttl_ms))
+        return Parcel(task, Message(queue_name, task.payload, told, topology.delay(failed), ttl_ms))
     outcome = Outcome.FromString(task.result)
     if task.status == FAILURE:
-        told = {"x-reason": outcome.failure.reason, "x-error": (task.error or "")[:2000], "x-task-id": task.task_id}
-        return Parcel(task, Message(queue_name, task.payload, headers | told, topology.dead), outcome)
+        told |= {headers.REASON: outcome.failure.reason, headers.ERROR: (task.error or "")[:2000]}
+        # The end of a stack says most, and all headers together must fit into one frame.
+        told |= {headers.STACK: stack[-8000:], headers.TASK_ID: task.task_id}
+        return Parcel(task, Message(queue_name, task.payload, told, topology.dead), outcome)
     part = outcome.WhichOneof("outcome")
     if part not in AnalysisJob.DESCRIPTOR.fields_by_name:
         # A completion: nothing comes after it.
         return Parcel(task, None, outcome)
     job = AnalysisJob.FromString(task.payload)
     getattr(job, part).CopyFrom(getattr(outcome, part))
-    headers[ATTEMPT] = 1
     next_queue = queue_of(StageNumber.DESCRIPTOR, stage + 1)
-    return Parcel(task, Message(next_queue, job.SerializeToString(), headers), outcome)
-
-
-def attempt_of(delivery: Delivery) -> int:
-    """1 for the first; what other systems may have put there counts as the first too."""
-    attempt = delivery.headers.get(ATTEMPT, 1)
-    return attempt if isinstance(attempt, int) and attempt >= 1 else 1
+    return Parcel(task, Message(next_queue, job.SerializeToString(), {telemetry.REQUEST_ID: request_id}), outcome)
 
 
 class Courier:

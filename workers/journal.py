@@ -29,7 +29,7 @@ from typing import Any
 import apsw
 
 from workers import journal_file
-from workers.journal_file import JournalError
+from workers.journal_file import JournalError, JournalFull
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,6 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT OR IGNORE INTO local_tasks ({_COLUMNS}) VALUES ({', '.join('?' * 15)})"
 _RANK = {PENDING: 0, RUNNING: 1, SUCCESS: 2, FAILURE: 2}
-
-
-class JournalFull(Exception):
-    """The quota is used up: stop taking work until rows have been synced and forgotten."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,18 +135,16 @@ class Journal:
         return self._ask(lambda: self._forget(completed_before, limit))
 
     def write_log(self, task_id: str, level: str, message: str) -> Future[None]:
-        row = (task_id, self._clock(), message, level)
         sql = "INSERT INTO task_logs (task_id, timestamp, message, level) VALUES (?, ?, ?, ?)"
-        return self._ask(lambda: self._write(sql, [row]))
+        return self._ask(lambda: self._write(sql, [(task_id, self._clock(), message, level)]))
 
     def find_cached(self, prompt_hash: bytes, model: str) -> Future[bytes | None]:
         sql = "SELECT response FROM gpt_cache WHERE prompt_hash = ? AND model = ?"
         return self._ask(lambda: self._db.execute(sql, (prompt_hash, model)).get)
 
     def cache(self, prompt_hash: bytes, model: str, response: bytes) -> Future[None]:
-        row = (prompt_hash, response, model, self._clock())
         sql = "INSERT OR REPLACE INTO gpt_cache (prompt_hash, response, model, timestamp) VALUES (?, ?, ?, ?)"
-        return self._ask(lambda: self._write(sql, [row]))
+        return self._ask(lambda: self._write(sql, [(prompt_hash, response, model, self._clock())]))
 
     def has_room(self) -> Future[bool]:
         """Whether use has fallen below nine tenths of the quota, so that stopping and starting do not alternate."""
@@ -298,3 +292,9 @@ class Journal:
     def _used_bytes(self) -> int:
         pages = self._db.pragma("page_count") - self._db.pragma("freelist_count")
         return pages * self._db.pragma("page_size")
+
+
+if __name__ == "__main__":
+    from workers import journal_tool
+
+    raise SystemExit(journal_tool.main())

@@ -55,6 +55,10 @@ class JournalError(Exception):
     """This journal cannot be used; the text says why."""
 
 
+class JournalFull(Exception):
+    """The quota is used up: stop taking work until rows have been synced and forgotten."""
+
+
 def claim(folder: Path) -> int:
     """Make the folder and lock it for this process; the descriptor holds the lock until it is closed.
 

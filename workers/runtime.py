@@ -20,15 +20,14 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
-import protovalidate
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
 from eco2.waste.v1.internal_pb2 import Outcome
-from google.protobuf.message import DecodeError
 
 from services.kit import telemetry
-from services.kit.broker import Consumer, Delivery, Message, Publisher, Topology
+from services.kit.broker import Consumer, Delivery, Publisher, Topology, headers
 from services.kit.errors import TRANSIENT
-from workers.courier import Courier, Parcel, attempt_of, pack
+from workers.courier import Courier, Parcel, pack
+from workers.intake import Malformed, Run, pack_malformed, read
 from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
 from workers.progress import Announcer
 from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
@@ -40,22 +39,9 @@ log = logging.getLogger(__name__)
 STUCK_EXIT = 70
 
 
-@dataclasses.dataclass(eq=False)
-class Run:
-    """One task in this process, from its first delivery to the last acknowledgement."""
-
-    stage: Stage
-    job: AnalysisJob
-    task: Task
-    request_id: str
-    # All copies of its message that have arrived meanwhile; settled together.
-    deliveries: list[Delivery]
-    started: float | None = None
-
-
 class Worker:
-    """Stages at work. `start` and `close` once each. max_attempts: how often a task is tried at most. publishing and
-    consuming: who speaks to the broker."""
+    """Stages at work. `start` and `close` once each. max_attempts: how often a task is tried at most in one round;
+    a replay begins another. publishing and consuming: who speaks to the broker."""
 
     def __init__(
         self,
@@ -152,22 +138,16 @@ class Worker:
                 appended.add_done_callback(lambda future, runs=runs: self._appended(runs, future))
 
     def _read(self, delivery: Delivery) -> Run | None:
-        stage = self._stages[delivery.queue]
         try:
-            job = AnalysisJob.FromString(delivery.body)
-            protovalidate.validate(job)
-        except (DecodeError, protovalidate.ValidationError) as error:
+            return read(delivery, self._stages[delivery.queue])
+        except Malformed as error:
             log.error("a message in %s is no job: %s", delivery.queue, error)
-            headers = {"x-reason": "MALFORMED", "x-error": str(error)[:2000]}
-            dead = Message(delivery.queue, delivery.body, headers, self._topology.dead)
+            dead = pack_malformed(delivery, error, self._topology)
             [published] = self._publisher.publish([dead])
             published.add_done_callback(
                 lambda future: (self.consumer.requeue if future.exception() else self.consumer.ack)([delivery])
             )
             return None
-        task_id = f"{job.analysis_id}:{stage.name}"
-        task = Task(task_id, stage.name, PENDING, attempt_of(delivery), job.user_id, delivery.body)
-        return Run(stage, job, task, str(delivery.headers.get(telemetry.REQUEST_ID, "")), [delivery])
 
     # On the journal's thread.
 
@@ -185,7 +165,7 @@ class Worker:
             asked, run.task = run.task.attempt, row
             if row.status in ENDED or (row.status == PENDING and row.attempt > asked):
                 self._deliver(run)
-            elif row.attempt > self._max_attempts:
+            elif run.failed >= self._max_attempts:
                 self._end(run, Permanent("WORKER_DIED", GAVE_UP), f"given up: {row.error}")
             elif self._closing.is_set():
                 self._give_back([run])
@@ -224,6 +204,7 @@ class Worker:
                 raise ValueError(f"stage {run.stage.name} found nothing out")
             outcome.analysis_id = run.job.analysis_id
         except Permanent as error:
+            run.stack = "".join(traceback.format_exception(error))
             self._end(run, error, str(error))
         except Exception as error:
             # A sibling that is away is expected, and its stack says nothing.
@@ -235,11 +216,12 @@ class Worker:
 
     def _try_again(self, run: Run, error: Exception) -> None:
         cause = "TIMED_OUT" if isinstance(error, TimedOut) else f"{type(error).__name__}: {error}"
-        self._journal.write_log(run.task.task_id, "error", "".join(traceback.format_exception(error)))
-        if run.task.attempt >= self._max_attempts:
+        run.stack = "".join(traceback.format_exception(error))
+        self._journal.write_log(run.task.task_id, "error", run.stack)
+        if run.failed + 1 >= self._max_attempts:
             self._end(run, Permanent("GAVE_UP", GAVE_UP), f"{cause} (attempt {run.task.attempt}, the last)")
             return
-        due = time.time() + self._topology.delay_s(run.task.attempt - 1)
+        due = time.time() + self._topology.delay_s(run.failed)
         attempt = run.task.attempt + 1
         self._move(run, status=PENDING, attempt=attempt, error=cause, started_at=None, next_attempt_at=due)
 
@@ -256,7 +238,8 @@ class Worker:
     # Telling and settling, on any thread.
 
     def _deliver(self, run: Run) -> None:
-        self._courier.send(pack(run.task, run.stage.number, run.request_id, self._topology))
+        number, first, stack = run.stage.number, run.first_attempt, run.stack
+        self._courier.send(pack(run.task, number, run.request_id, self._topology, first_attempt=first, stack=stack))
 
     def _delivered(self, parcels: Sequence[Parcel]) -> None:
         with self._changed:
@@ -271,7 +254,7 @@ class Worker:
 
     @staticmethod
     def _is_later(delivery: Delivery, task: Task) -> bool:
-        attempt = attempt_of(delivery)
+        attempt = headers.attempt_of(delivery.headers)
         return attempt >= task.attempt if task.status == PENDING else attempt > task.attempt
 
     def _give_back(self, runs: Iterable[Run]) -> None:

@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 
+from eco2.pipeline.v1 import messages_pb2
 from eco2.tasks.v1 import internal_pb2_grpc, tasks_pb2_grpc
 
 from services.kit import config, server, telemetry
+from services.kit.broker import Publisher, Topology
 from services.kit.database import Database
 from services.tasks import rpc
+from services.tasks.drain import Drain
+from services.tasks.replay import CONFIRM_S
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     listen: str
     worker_db_url: str = config.secret()
+    rabbitmq_url: str = config.secret()
 
 
 def main() -> None:
     telemetry.setup("tasks")
     settings = config.load(Config)
-    db = Database(settings.worker_db_url)
+    db = Database(settings.worker_db_url, pool_size=6)
+    topology = Topology.of(messages_pb2.Stage.DESCRIPTOR)
+    publisher = Publisher(settings.rabbitmq_url, topology, name="tasks-replay", timeout_s=CONFIRM_S - 1)
+    drain = Drain(db, settings.rabbitmq_url, topology)
     services = [
-        (tasks_pb2_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db)),
-        (internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, rpc.TasksInternal(db)),
+        (tasks_pb2_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db, publisher)),
+        (internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, rpc.TasksInternal(db, publisher)),
     ]
-    server.run(server.Server(settings.listen, services), db.close)
+    # Each holds a connection of the database's pool while the broker confirms.
+    replays = server.Pool(
+        frozenset(
+            {
+                "/eco2.tasks.v1.TasksService/ReplayDeadLetters",
+                "/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters",
+            }
+        ),
+        limit=2,
+        reason="TOO_MANY_REPLAYS",
+    )
+    drain.start()
+    server.run(server.Server(settings.listen, services, pools=[replays]), drain.close, publisher.close, db.close)
 
 
 if __name__ == "__main__":

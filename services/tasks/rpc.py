@@ -11,10 +11,11 @@ from eco2.tasks.v1 import tasks_pb2_grpc as pb_grpc
 from google.protobuf import json_format
 
 from services.kit import pages
+from services.kit.broker import Publisher
 from services.kit.caller import get_caller
 from services.kit.database import Database
 from services.kit.errors import NotFound, invalid
-from services.tasks import states, store
+from services.tasks import dead_store, replay, states, store
 
 _STATUS = {
     pb.TASK_STATE_PENDING: states.PENDING,
@@ -32,8 +33,8 @@ _EVENT_TYPE = {
 
 
 class Tasks(pb_grpc.TasksServiceServicer):
-    def __init__(self, db: Database):
-        self._db = db
+    def __init__(self, db: Database, publisher: Publisher):
+        self._db, self._publisher = db, publisher
 
     def ListTasks(self, request, context):
         user_id = get_caller(context).user_id
@@ -71,10 +72,19 @@ class Tasks(pb_grpc.TasksServiceServicer):
         ]
         return pb.ListTaskEventsResponse(events=events)
 
+    def ListDeadLetters(self, request, context):
+        rows, token = _list_dead(self._db, request, get_caller(context).user_id)
+        return pb.ListDeadLettersResponse(dead_letters=map(_dead_letter, rows), next_page_token=token)
+
+    def ReplayDeadLetters(self, request, context):
+        user_id = get_caller(context).user_id
+        rows, remaining = _replay(self._db, self._publisher, request, f"user:{user_id}", user_id)
+        return pb.ReplayDeadLettersResponse(dead_letters=map(_dead_letter, rows), remaining_count=remaining)
+
 
 class TasksInternal(internal_pb2_grpc.TasksInternalServiceServicer):
-    def __init__(self, db: Database):
-        self._db = db
+    def __init__(self, db: Database, publisher: Publisher):
+        self._db, self._publisher = db, publisher
 
     def SyncTasks(self, request, context):
         records = [_record(task, f"tasks[{index}]") for index, task in enumerate(request.tasks)]
@@ -83,6 +93,14 @@ class TasksInternal(internal_pb2_grpc.TasksInternalServiceServicer):
             changed = store.sync_tasks(tx, merged)
             store.sync_events(tx, events)
         return internal_pb2.SyncTasksResponse(changed=changed)
+
+    def ListAnyDeadLetters(self, request, context):
+        rows, token = _list_dead(self._db, request.list)
+        return internal_pb2.ListAnyDeadLettersResponse(dead_letters=map(_whole, rows), next_page_token=token)
+
+    def ReplayAnyDeadLetters(self, request, context):
+        rows, remaining = _replay(self._db, self._publisher, request.replay, f"operator:{request.operator}")
+        return internal_pb2.ReplayAnyDeadLettersResponse(dead_letters=map(_whole, rows), remaining_count=remaining)
 
 
 def _get_task(tx, context, task_id: str):
@@ -108,6 +126,62 @@ def _task(row) -> pb.Task:
         complete_time=row.completed_at,
         next_attempt_time=row.next_attempt_at,
         sync_time=row.synced_at,
+    )
+
+
+def _list_dead(db: Database, request: pb.ListDeadLettersRequest, user_id: UUID | None = None):
+    """The rows of a page of dead letters, everybody's without a user, and the token of the next page."""
+    filters, waiting = _dead_filters(request, user_id), not request.show_replayed
+    size, marks = pages.size(request.page_size), (waiting, *filters.items())
+    (before,) = pages.cursor(request.page_token, (UUID,), *marks) or [None]
+    with db.reading() as connection:
+        rows = dead_store.list_dead_letters(connection, filters, waiting, before, size + 1)
+    more = pages.token([str(rows[size - 1].id)], *marks) if len(rows) > size else ""
+    return rows[:size], more
+
+
+def _replay(
+    db: Database, publisher: Publisher, request: pb.ReplayDeadLettersRequest, by: str, user_id: UUID | None = None
+):
+    """The rows that were replayed, or would be, and how many more match."""
+    filters, most = _dead_filters(request, user_id), pages.size(request.max_count)
+    if not request.dry_run:
+        return replay.replay(db, publisher, filters, most, by)
+    with db.reading() as connection:
+        rows = dead_store.find_waiting(connection, filters, most, lock=False)
+        return rows, max(0, dead_store.count_waiting(connection, filters) - len(rows))
+
+
+def _dead_filters(request, user_id: UUID | None) -> dict:
+    """As dead_store takes them. request: a list or replay of dead letters; both name their filters alike."""
+    filters = {
+        "user_id": user_id,
+        "task_id": request.task_id,
+        "queue": request.queue,
+        "reason": request.reason,
+        "died_before": _time(request, "before_time", ""),
+    }
+    return {name: value for name, value in filters.items() if value}
+
+
+def _whole(row) -> pb.DeadLetter:
+    letter = _dead_letter(row)
+    letter.stack, letter.payload = row.stack, row.payload
+    return letter
+
+
+def _dead_letter(row) -> pb.DeadLetter:
+    return pb.DeadLetter(
+        dead_letter_id=str(row.id),
+        task_id=row.task_id,
+        queue=row.queue,
+        attempt=row.attempt,
+        user_id=str(row.user_id or ""),
+        reason=row.reason,
+        error=row.error,
+        death_time=row.died_at,
+        replay_time=row.replayed_at,
+        replayed_by=row.replayed_by,
     )
 
 
@@ -137,10 +211,10 @@ def _record(task: pb.Task, path: str) -> states.Record:
     }
 
 
-def _time(task: pb.Task, field: str, path: str) -> datetime | None:
-    if not task.HasField(field):
+def _time(message, field: str, path: str) -> datetime | None:
+    if not message.HasField(field):
         return None
     try:
-        return getattr(task, field).ToDatetime(UTC)
+        return getattr(message, field).ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise invalid(f"{path}.{field}", "is not a time between the years 1 and 9999") from None
+        raise invalid(f"{path}.{field}".lstrip("."), "is not a time between the years 1 and 9999") from None

@@ -16,8 +16,8 @@ from services.waste import results, store
 
 log = logging.getLogger(__name__)
 
-# Above every progress that a worker can announce.
-_END = 1000
+# Above every progress that a worker can announce; an answer comes after a failure.
+_END = {"FAILED": 1000, "SUCCEEDED": 1001}
 
 
 class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
@@ -44,7 +44,7 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
         try:
             for analysis_id, state in ended.items():
                 fields = {"state": state, "stage": "", "progress": 100}
-                self._board.advance(f"analysis:{analysis_id}", _END, fields)
+                self._board.advance(f"analysis:{analysis_id}", _END[state], fields)
         except Unavailable as fault:
             # The database has it; who waits looks there again by itself.
             log.warning("an end was not announced: %s", fault.message)

@@ -1,4 +1,11 @@
-"""Statements of the schema `waste`. Analyses move forward only: QUEUED → RUNNING → SUCCEEDED or FAILED."""
+"""Statements of the schema `waste`. Analyses move forward only.
+
+    QUEUED ──► RUNNING ──► FAILED ──► SUCCEEDED    final
+                  └───────────────────────▲
+
+A task that was given up can be replayed, so the answer may still come after the failure; a failure after the answer,
+or a second one, changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -67,9 +74,9 @@ _RECORD_SIGHTS = sa.text("""
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _COMPLETE = sa.text("""
     UPDATE analyses SET state = 'SUCCEEDED', waste_type = given.material, confidence = given.confidence,
-        analysis_result = given.result, completed_at = :now
+        analysis_result = given.result, completed_at = :now, failure_reason = NULL, failure_message = NULL
     FROM jsonb_to_recordset(:rows) AS given (analysis_id uuid, material text, confidence numeric, result jsonb)
-    WHERE id = given.analysis_id AND state IN ('QUEUED', 'RUNNING') RETURNING id
+    WHERE id = given.analysis_id AND state <> 'SUCCEEDED' RETURNING id
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _FAIL = sa.text("""
     UPDATE analyses SET state = 'FAILED', failure_reason = given.reason, failure_message = given.message,

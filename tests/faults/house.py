@@ -51,7 +51,7 @@ class House:
         )
         self._servers = [
             Server("127.0.0.1:0", [(add_waste, waste)]).start(),
-            Server("127.0.0.1:0", [(add_tasks, TasksInternal(self._databases[1]))]).start(),
+            Server("127.0.0.1:0", [(add_tasks, TasksInternal(self._databases[1], publisher=None))]).start(),
         ]
         self.waste_port, self.tasks_port = (server.port for server in self._servers)
         self._publisher = Publisher(rabbitmq_url, topology, name="relay")

@@ -39,7 +39,7 @@ def owner(postgres, database_name) -> psycopg.Connection:
 
 @pytest.fixture
 def tasks(owner, database, serve) -> Service:
-    servicer = rpc.TasksInternal(database("tasks"))
+    servicer = rpc.TasksInternal(database("tasks"), publisher=None)
     return Service(serve((internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, servicer)), owner)
 
 

@@ -95,6 +95,12 @@ class Tasks(tasks_pb2_grpc.TasksServiceServicer):
         event = tasks_pb2.TaskEvent(type=tasks_pb2.TASK_EVENT_TYPE_QUEUED, worker_name=request.task_id)
         return tasks_pb2.ListTaskEventsResponse(events=[event])
 
+    def ListDeadLetters(self, request, context):
+        return tasks_pb2.ListDeadLettersResponse(dead_letters=[tasks_pb2.DeadLetter(queue=request.queue)])
+
+    def ReplayDeadLetters(self, request, context):
+        return tasks_pb2.ReplayDeadLettersResponse(dead_letters=[tasks_pb2.DeadLetter(task_id=request.task_id)])
+
 
 SERVICES = [
     (waste_pb2_grpc.add_WasteServiceServicer_to_server, Waste()),

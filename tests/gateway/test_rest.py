@@ -46,6 +46,10 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     assert edge.get(f"/api/v1/tasks/{task}").json()["task"]["task_id"] == task
     assert edge.get(f"/api/v1/tasks/{task}/history").json()["events"][0]["worker_name"] == task
     assert edge.get("/api/v1/tasks").json() == {"tasks": [], "next_page_token": ""}
+    # More exact than /api/v1/tasks/{task_id}, which would match as well.
+    assert edge.get("/api/v1/tasks/dead-letters?queue=q").json()["dead_letters"][0]["queue"] == "q"
+    replayed = edge.post("/api/v1/tasks/dead-letters:replay", json={"task_id": task}).json()
+    assert (replayed["dead_letters"][0]["task_id"], replayed["remaining_count"]) == (task, 0)
     assert edge.get("/api/v1/recycle-info/items?query=우유팩").json()["items"][0]["name_ko"] == "우유팩"
     assert edge.post("/api/v1/recycle-info:ask", json={"question": "병?"}).json()["answer"]["text"] == "병?"
     assert edge.client.get("/.well-known/jwks.json").json()["keys"][0]["kid"] == edge.key.kid

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import collections
 import dataclasses
-import http.client
 import queue
 import threading
-import urllib.parse
 import uuid
 
 import grpc
@@ -29,31 +26,6 @@ from workers import progress
 
 WAIT_S = 30
 LOOPBACK = "127.0.0.1"
-
-
-@pytest.fixture
-def rabbitmq_url(servers) -> str:
-    """A virtual host of its own, so that no test sees another's messages."""
-    name = f"t{uuid.uuid4().hex}"
-    management = urllib.parse.urlsplit(servers.rabbitmq_management_url)
-
-    def call(method: str, path: str, body: str | None = None) -> None:
-        connection = http.client.HTTPConnection(management.hostname, management.port, timeout=WAIT_S)
-        credentials = f"{management.username}:{management.password}".encode()
-        headers = {
-            "Authorization": "Basic " + base64.b64encode(credentials).decode(),
-            "Content-Type": "application/json",
-        }
-        connection.request(method, path, body, headers)
-        status = connection.getresponse().status
-        connection.close()
-        assert status < 300, (method, path, status)
-
-    call("PUT", f"/api/vhosts/{name}")
-    everything = '{"configure": ".*", "write": ".*", "read": ".*"}'
-    call("PUT", f"/api/permissions/{name}/{management.username}", everything)
-    yield servers.rabbitmq_url.rpartition("/")[0] + f"/{name}"
-    call("DELETE", f"/api/vhosts/{name}")
 
 
 @pytest.fixture

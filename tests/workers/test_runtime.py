@@ -239,6 +239,29 @@ def test_a_dead_letter_sent_again_with_a_higher_attempt_is_done_again(start, sen
     waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["failure", "image"])
 
 
+def test_a_replay_after_the_last_attempt_has_all_its_attempts_again(start, send, waste, publisher, topology, listen):
+    attempts = []
+
+    def broken_at_first(job, progress):
+        attempts.append(1)
+        if len(attempts) < 5:
+            raise ValueError("not yet")
+        return clean(job, progress)
+
+    start({STAGE_USER_INPUT: broken_at_first}, max_attempts=3)
+    dead = listen(f"{topology.queues[0]}.dead")
+    job = send()
+    letter = dead.get(timeout=WAIT_S)
+    assert letter.headers["x-attempt"] == 3
+    assert "in broken_at_first" in letter.headers["x-stack"]
+    # As the tasks service replays it, twice with the same attempt: its confirmation was lost.
+    again = Message(topology.queues[0], letter.body, {"x-attempt": 4, "x-first-attempt": 4})
+    publisher.publish([again, again])
+    waste.wait_for(lambda: "image" in waste.kinds(job.analysis_id))
+    assert len(attempts) == 5
+    assert dead.empty()
+
+
 def test_what_is_no_job_goes_to_the_dead_letter_queue(start, publisher, topology, listen):
     start({STAGE_USER_INPUT: clean})
     dead = listen(f"{topology.queues[0]}.dead")

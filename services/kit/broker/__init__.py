@@ -4,8 +4,9 @@ Publisher and consumer each keep one connection on a thread of its own, and make
 run on that thread, where heartbeats are answered too: a callback hands over and returns.
 """
 
+from services.kit.broker import headers
 from services.kit.broker.consumer import Consumer, Delivery
 from services.kit.broker.publisher import Message, Publisher
 from services.kit.broker.topology import Topology, declare, queue_of, stage_name
 
-__all__ = ["Consumer", "Delivery", "Message", "Publisher", "Topology", "declare", "queue_of", "stage_name"]
+__all__ = ["Consumer", "Delivery", "Message", "Publisher", "Topology", "declare", "headers", "queue_of", "stage_name"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent import futures
@@ -15,6 +16,8 @@ import pika
 from services.kit.broker.link import Link
 from services.kit.broker.topology import Topology
 from services.kit.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Publisher(Link):
     """Publishes durable messages and says of each when the broker has it.
 
     window: how many may be unconfirmed at once; more wait here, in order. timeout_s: after that a message has failed,
-    though the broker may still have got it.
+    though the broker may still have got it. One that the broker refuses, as it does while a queue has no leader, is
+    sent again until then.
     """
 
     def __init__(
@@ -41,14 +45,15 @@ class Publisher(Link):
         super().__init__(url, topology, name)
         self._window, self._timeout_s = window, timeout_s
         self._waiting: collections.deque[tuple[Message, Future, float]] = collections.deque()
-        self._unconfirmed: dict[int, tuple[Future, float]] = {}
+        self._unconfirmed: dict[int, tuple[Message, Future, float]] = {}
+        self._refused: list[tuple[Message, Future, float]] = []
         self._returned: set[int] = set()
         self._tag = 0
         self._confirming = self._refusing = False
         self._thread.start()
 
     def publish(self, messages: Iterable[Message]) -> list[Future]:
-        """A future each: None once confirmed; Unavailable when refused, returned, late, or the connection was lost.
+        """A future each: None once confirmed; Unavailable when returned, late, or the connection was lost.
 
         Never blocks. A future's callbacks run on the connection's thread.
         """
@@ -69,12 +74,13 @@ class Publisher(Link):
         deadline = time.monotonic() + timeout_s
         with self._lock:
             self._refusing = True
-        left = [future for _, future, _ in list(self._waiting)]
-        left += [future for future, _ in list(self._unconfirmed.values())]
-        futures.wait(left, timeout_s)
+        left = [*list(self._waiting), *list(self._refused), *list(self._unconfirmed.values())]
+        futures.wait([future for _, future, _ in left], timeout_s)
         self._stop(max(1.0, deadline - time.monotonic()))
-        while self._waiting:
-            self._waiting.popleft()[1].set_exception(_unpublished("closed"))
+        for _, future, _ in (*self._waiting, *self._refused):
+            future.set_exception(_unpublished("closed"))
+        self._waiting.clear()
+        self._refused.clear()
 
     def _begin(self, channel) -> None:
         self._tag = 0
@@ -89,7 +95,7 @@ class Publisher(Link):
         while self._open and self._confirming and self._waiting and len(self._unconfirmed) < self._window:
             message, future, deadline = self._waiting.popleft()
             self._tag += 1
-            self._unconfirmed[self._tag] = (future, deadline)
+            self._unconfirmed[self._tag] = (message, future, deadline)
             properties = pika.BasicProperties(
                 delivery_mode=2,
                 headers=dict(message.headers),
@@ -111,20 +117,22 @@ class Publisher(Link):
                 tags.append(each)
         for each in tags:
             # A late one's future has failed already.
-            future, _ = self._unconfirmed.pop(each, (None, 0))
+            message, future, deadline = self._unconfirmed.pop(each, (None, None, 0))
             returned = each in self._returned
             self._returned.discard(each)
             if future is None:
                 continue
-            if confirmed and not returned:
+            if returned:
+                future.set_exception(_unpublished("no queue takes it"))
+            elif confirmed:
                 future.set_result(None)
             else:
-                future.set_exception(_unpublished("no queue takes it" if returned else "the broker refused it"))
+                self._refused.append((message, future, deadline))
         self._pump()
 
     def _ended(self) -> None:
         while self._unconfirmed:
-            self._unconfirmed.pop(next(iter(self._unconfirmed)))[0].set_exception(
+            self._unconfirmed.pop(next(iter(self._unconfirmed)))[1].set_exception(
                 _unpublished("the connection was lost before the confirmation")
             )
         self._returned.clear()
@@ -132,10 +140,15 @@ class Publisher(Link):
 
     def _tick(self) -> None:
         now = time.monotonic()
+        if self._refused:
+            log.warning("%s sends %d again that the broker refused", self._name, len(self._refused))
+            self._waiting.extendleft(reversed(self._refused))
+            self._refused.clear()
         while self._waiting and self._waiting[0][2] < now:
             self._waiting.popleft()[1].set_exception(_unpublished("no connection in time"))
-        for tag in [tag for tag, (_, deadline) in self._unconfirmed.items() if deadline < now]:
-            self._unconfirmed.pop(tag)[0].set_exception(_unpublished("not confirmed in time"))
+        for tag in [tag for tag, (_, _, deadline) in self._unconfirmed.items() if deadline < now]:
+            self._unconfirmed.pop(tag)[1].set_exception(_unpublished("not confirmed in time"))
+        self._pump()
 
 
 def _unpublished(why: str) -> Unavailable:

@@ -74,8 +74,8 @@ class Service:
 def tasks(postgres, database_name, database, serve):
     db = database("tasks")
     channel = serve(
-        (pb_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db)),
-        (internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, rpc.TasksInternal(db)),
+        (pb_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db, publisher=None)),
+        (internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, rpc.TasksInternal(db, publisher=None)),
     )
     with psycopg.connect(postgres.url(database_name), autocommit=True) as owner:
         yield Service(channel, owner)

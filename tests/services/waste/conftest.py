@@ -40,6 +40,7 @@ class Running:
     relay: Relay
     draining: threading.Event
     bucket: Bucket
+    listener: cache.Listener
 
     def upload(self, user_id, photo: bytes = PHOTO) -> str:
         """Announce and PUT a photo; gives its image_id."""
@@ -107,6 +108,7 @@ def waste(servers, database, serve, topology):
         relay,
         draining,
         bucket,
+        listener,
     )
     publisher.close()
     listener.close()

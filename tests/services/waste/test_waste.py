@@ -132,6 +132,26 @@ def test_outcomes_move_forward_only_and_end_once(waste, user_id):
         assert get(waste, user_id, analysis_id).state == SUCCEEDED
 
 
+def test_an_answer_after_all_takes_the_place_of_the_failure(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    record(waste, analysis_id, failure=waste_pb2.Failure(reason="GAVE_UP", message="sorry"))
+    failed = get(waste, user_id, analysis_id)
+    assert (failed.state, failed.failure.reason) == (waste_pb2.ANALYSIS_STATE_FAILED, "GAVE_UP")
+    # What the replayed stages find on the way does not show, and a second failure is no news.
+    record(waste, analysis_id, sight=completion().sight)
+    record(waste, analysis_id, failure=waste_pb2.Failure(reason="AGAIN", message="sorry"))
+    assert get(waste, user_id, analysis_id) == failed
+    with waste.listener.waiting(f"analysis:{analysis_id}") as told:
+        record(waste, analysis_id, completion=completion())
+        assert told.wait(10)
+    after = get(waste, user_id, analysis_id)
+    assert (after.state, after.result.material) == (SUCCEEDED, MATERIAL_GLASS)
+    assert not after.HasField("failure")
+    assert waste.board.read(f"analysis:{analysis_id}")["state"] == "SUCCEEDED"
+    record(waste, analysis_id, failure=waste_pb2.Failure(reason="LATE", message="sorry"))
+    assert get(waste, user_id, analysis_id) == after
+
+
 def test_where_the_users_words_decided_the_confidence_is_theirs(waste, user_id):
     analysis_id, answer = waste.start(user_id).analysis_id, completion()
     answer.rule.from_question, answer.rule.question_confidence = True, 0.8

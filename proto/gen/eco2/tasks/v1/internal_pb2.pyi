@@ -19,3 +19,33 @@ class SyncTasksResponse(_message.Message):
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     changed: int
     def __init__(self, changed: _Optional[int] = ...) -> None: ...
+
+class ListAnyDeadLettersRequest(_message.Message):
+    __slots__ = ("list",)
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    list: _tasks_pb2.ListDeadLettersRequest
+    def __init__(self, list: _Optional[_Union[_tasks_pb2.ListDeadLettersRequest, _Mapping]] = ...) -> None: ...
+
+class ListAnyDeadLettersResponse(_message.Message):
+    __slots__ = ("dead_letters", "next_page_token")
+    DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    dead_letters: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.DeadLetter]
+    next_page_token: str
+    def __init__(self, dead_letters: _Optional[_Iterable[_Union[_tasks_pb2.DeadLetter, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReplayAnyDeadLettersRequest(_message.Message):
+    __slots__ = ("operator", "replay")
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
+    operator: str
+    replay: _tasks_pb2.ReplayDeadLettersRequest
+    def __init__(self, operator: _Optional[str] = ..., replay: _Optional[_Union[_tasks_pb2.ReplayDeadLettersRequest, _Mapping]] = ...) -> None: ...
+
+class ReplayAnyDeadLettersResponse(_message.Message):
+    __slots__ = ("dead_letters", "remaining_count")
+    DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    dead_letters: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.DeadLetter]
+    remaining_count: int
+    def __init__(self, dead_letters: _Optional[_Iterable[_Union[_tasks_pb2.DeadLetter, _Mapping]]] = ..., remaining_count: _Optional[int] = ...) -> None: ...

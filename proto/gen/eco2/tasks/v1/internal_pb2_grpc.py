@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TasksInternalServiceStub:
-    """For workers only; Envoy never reaches it.
+    """For workers and operators; Envoy never reaches it.
     """
 
     def __init__(self, channel):
@@ -40,15 +40,39 @@ class TasksInternalServiceStub:
                 request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.SyncTasksRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.SyncTasksResponse.FromString,
                 _registered_method=True)
+        self.ListAnyDeadLetters = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/ListAnyDeadLetters',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.ReplayAnyDeadLetters = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.FromString,
+                _registered_method=True)
 
 
 class TasksInternalServiceServicer:
-    """For workers only; Envoy never reaches it.
+    """For workers and operators; Envoy never reaches it.
     """
 
     def SyncTasks(self, request, context):
         """Takes a batch of task states in one transaction. Idempotent: replayed, reordered or duplicated batches, from
         any number of workers, lead to the same rows, and no row ever goes back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAnyDeadLetters(self, request, context):
+        """As TasksService.ListDeadLetters, of everybody, with stack and payload. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayAnyDeadLetters(self, request, context):
+        """As TasksService.ReplayDeadLetters, of everybody. For operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +86,16 @@ def add_TasksInternalServiceServicer_to_server(servicer, server):
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.SyncTasksRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.SyncTasksResponse.SerializeToString,
             ),
+            'ListAnyDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAnyDeadLetters,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.SerializeToString,
+            ),
+            'ReplayAnyDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayAnyDeadLetters,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'eco2.tasks.v1.TasksInternalService', rpc_method_handlers)
@@ -71,7 +105,7 @@ def add_TasksInternalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TasksInternalService:
-    """For workers only; Envoy never reaches it.
+    """For workers and operators; Envoy never reaches it.
     """
 
     @staticmethod
@@ -91,6 +125,60 @@ class TasksInternalService:
             '/eco2.tasks.v1.TasksInternalService/SyncTasks',
             eco2_dot_tasks_dot_v1_dot_internal__pb2.SyncTasksRequest.SerializeToString,
             eco2_dot_tasks_dot_v1_dot_internal__pb2.SyncTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAnyDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/ListAnyDeadLetters',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayAnyDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

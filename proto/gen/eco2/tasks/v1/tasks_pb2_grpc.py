@@ -54,6 +54,16 @@ class TasksServiceStub:
                 request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
                 _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/eco2.tasks.v1.TasksService/ListDeadLetters',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.ReplayDeadLetters = channel.unary_unary(
+                '/eco2.tasks.v1.TasksService/ReplayDeadLetters',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ReplayDeadLettersRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ReplayDeadLettersResponse.FromString,
+                _registered_method=True)
 
 
 class TasksServiceServicer:
@@ -85,6 +95,22 @@ class TasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDeadLetters(self, request, context):
+        """What was given up of the caller's, newest first: tasks that failed for good, with the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadLetters(self, request, context):
+        """Has dead letters of the caller's tried again, the oldest first, as one attempt more. Each is replayed once: one
+        that dies again is a new dead letter. Safe to repeat. Fails with UNAVAILABLE (BROKER_UNAVAILABLE) when none could
+        be sent, and with RESOURCE_EXHAUSTED (TOO_MANY_REPLAYS) when too many calls replay at once; nothing is lost then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -102,6 +128,16 @@ def add_TasksServiceServicer_to_server(servicer, server):
                     servicer.ListTaskEvents,
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'ReplayDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadLetters,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ReplayDeadLettersRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ReplayDeadLettersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -190,6 +226,60 @@ class TasksService:
             '/eco2.tasks.v1.TasksService/ListTaskEvents',
             eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
             eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksService/ListDeadLetters',
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksService/ReplayDeadLetters',
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.ReplayDeadLettersRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.ReplayDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,7 +48,7 @@ class WasteInternalServiceServicer:
 
     def RecordOutcomes(self, request, context):
         """Records what the stages found out. Idempotent and forward only: a repeated or late outcome changes nothing,
-        and an ended analysis stays as it ended.
+        SUCCEEDED is final, and FAILED becomes SUCCEEDED when a replayed task brings the answer after all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

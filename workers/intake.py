@@ -1,0 +1,59 @@
+"""What a message asks for, and what is known of it while it is here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import protovalidate
+from eco2.pipeline.v1.messages_pb2 import AnalysisJob
+from google.protobuf.message import DecodeError
+
+from services.kit import telemetry
+from services.kit.broker import Delivery, Message, Topology, headers
+from workers.journal import PENDING, Task
+from workers.stages import Stage
+
+
+class Malformed(Exception):
+    """The message is no job."""
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """One task in this process, from its first delivery to the last acknowledgement."""
+
+    stage: Stage
+    job: AnalysisJob
+    task: Task
+    request_id: str
+    # All copies of its message that have arrived meanwhile; settled together.
+    deliveries: list[Delivery]
+    # With which this round of tries began; a replay of a dead letter begins a new one.
+    first_attempt: int = 1
+    started: float | None = None
+    # Of the last error.
+    stack: str = ""
+
+    @property
+    def failed(self) -> int:
+        """How many tries of this round came before this one."""
+        return self.task.attempt - self.first_attempt
+
+
+def read(delivery: Delivery, stage: Stage) -> Run:
+    """Fails with Malformed."""
+    try:
+        job = AnalysisJob.FromString(delivery.body)
+        protovalidate.validate(job)
+    except (DecodeError, protovalidate.ValidationError) as error:
+        raise Malformed(str(error)) from error
+    attempt = headers.attempt_of(delivery.headers)
+    first = min(attempt, headers.attempt_of(delivery.headers, headers.FIRST_ATTEMPT))
+    task = Task(f"{job.analysis_id}:{stage.name}", stage.name, PENDING, attempt, job.user_id, delivery.body)
+    return Run(stage, job, task, str(delivery.headers.get(telemetry.REQUEST_ID, "")), [delivery], first)
+
+
+def pack_malformed(delivery: Delivery, error: Malformed, topology: Topology) -> Message:
+    """What is no job, for the dead-letter queue."""
+    told = {headers.ATTEMPT: headers.attempt_of(delivery.headers), headers.REASON: "MALFORMED"}
+    return Message(delivery.queue, delivery.body, told | {headers.ERROR: str(error)[:2000]}, topology.dead)
