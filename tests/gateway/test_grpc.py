@@ -116,7 +116,7 @@ def test_no_internal_rpc_is_reached_even_with_a_token(edge, channel, descriptor_
         for rpc in rpcs:
             assert code(channel, rpc) is grpc.StatusCode.UNIMPLEMENTED, rpc
             # It is there: only Envoy stands between.
-            assert code(direct, rpc) is grpc.StatusCode.INVALID_ARGUMENT, rpc
+            assert code(direct, rpc) is not grpc.StatusCode.UNIMPLEMENTED, rpc
 
 
 def test_health_needs_no_token(channel):
