@@ -14,6 +14,7 @@ import dataclasses
 import logging
 import os
 import queue
+import signal
 import threading
 import time
 import traceback
@@ -72,7 +73,9 @@ class Worker:
         self._courier = Courier(self._publisher, waste, self._delivered)
         self._sync = Sync(journal, tasks, name, keep_s=keep_s)
         prefetch = {stage.queue: stage.prefetch for stage in stages}
-        self.consumer = consuming(rabbitmq_url, topology, prefetch, self._receive, name=f"worker-{name}")
+        self.consumer = consuming(
+            rabbitmq_url, topology, prefetch, self._receive, name=f"worker-{name}", canary=self._publisher.publish
+        )
 
     def start(self) -> Worker:
         for stage in self._stages.values():
@@ -93,6 +96,18 @@ class Worker:
             run = Run(self._stage_of(task), AnalysisJob.FromString(task.payload), task, "", [])
             self._active[task.task_id] = run
             self._deliver(run)
+
+    def heed_signals(self) -> None:
+        """SIGUSR1 pauses: takes nothing new and finishes what is here. SIGUSR2 resumes. For the main thread."""
+        acts = {signal.SIGUSR1: self.consumer.pause, signal.SIGUSR2: self.consumer.resume}
+
+        def heed(number, frame) -> None:
+            log.warning("an operator asks to %s", acts[number].__name__)
+            # On a thread, since the interrupted one may hold a lock that this needs.
+            threading.Thread(target=acts[number], args=("operator",), name="operator").start()
+
+        for number in acts:
+            signal.signal(number, heed)
 
     def close(self, grace_s: float = 6.0) -> None:
         """Take nothing more, give back what has not begun, finish what has within the grace, tell, and stop."""

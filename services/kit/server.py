@@ -48,6 +48,7 @@ class Server:
 
     services: (the generated add_…_to_server, servicer) each. threads: for all rpcs not in a pool.
     draining: set when the server begins to stop; long rpcs watch it and end with what they have.
+    healthy: asked once a second; while it says no, health says NOT_SERVING.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Server:
         threads: int = 4,
         pools: Iterable[Pool] = (),
         draining: threading.Event | None = None,
+        healthy: Callable[[], bool] | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ):
         pools = tuple(pools)
         self.draining = draining or threading.Event()
+        self._healthy = healthy
         self._health = health.HealthServicer(experimental_non_blocking=True)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
@@ -89,7 +92,10 @@ class Server:
 
     def start(self) -> Server:
         self._server.start()
-        self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        if self._healthy is None:
+            self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        else:
+            threading.Thread(target=self._watch_health, name="health", daemon=True).start()
         log.info("serving", extra={"fields": {"port": self.port}})
         return self
 
@@ -100,6 +106,13 @@ class Server:
         self.draining.set()
         self._server.stop(grace_s).wait()
         log.info("stopped")
+
+    def _watch_health(self) -> None:
+        while not self.draining.is_set():
+            status = "SERVING" if self._healthy() else "NOT_SERVING"
+            # After a graceful shutdown has begun this changes nothing.
+            self._health.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(status))
+            self.draining.wait(1)
 
 
 def run(server: Server, *closing: Callable[[], None], probe_interval_s: float = 1.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import queue
 import threading
+import urllib.parse
 import uuid
 
 import pytest
@@ -12,6 +13,8 @@ from eco2.pipeline.v1 import messages_pb2
 
 from services.kit.broker import Consumer, Message, Publisher, Topology, queue_of, stage_name
 from services.kit.errors import Unavailable
+from tests.conftest import eventually
+from tests.kit.deaf import DeafProxy
 
 WAIT_S = 30
 
@@ -178,3 +181,74 @@ def dead_letters(opened, topology: Topology) -> Inbox:
             self.consumer = Consumer(url, topology, prefetch, self._take).start()
 
     return opened(Dead, topology)
+
+
+def test_a_deaf_consumer_finds_out_and_hears_again(opened, topology, servers):
+    there = urllib.parse.urlsplit(servers.rabbitmq_url)
+    proxy, arrived, publisher = DeafProxy(there.hostname, there.port), queue.SimpleQueue(), opened(Publisher, topology)
+
+    def take(deliveries):
+        for delivery in deliveries:
+            arrived.put(delivery.body)
+        consumer.ack(deliveries)
+
+    url = servers.rabbitmq_url.replace(f":{there.port}", f":{proxy.port}")
+    prefetch = dict.fromkeys(topology.queues, 10)
+    consumer = Consumer(url, topology, prefetch, take, canary=publisher.publish, deaf_after_s=4).start()
+    publisher.publish([Message(topology.queues[0], b"1")])
+    assert arrived.get(timeout=WAIT_S) == b"1"
+    assert consumer.listening
+    proxy.deafen()
+    publisher.publish([Message(topology.queues[0], b"2")])
+    eventually(lambda: not consumer.listening)
+    # Found within the time, and what the broker had sent to deaf ears comes again; the canaries stay our own.
+    assert arrived.get(timeout=WAIT_S) == b"2"
+    assert consumer.listening
+    assert arrived.empty()
+    consumer.close()
+    proxy.close()
+
+
+def test_consumers_that_are_only_idle_or_full_keep_their_connections(opened, topology, servers):
+    publisher, sent = opened(Publisher, topology), collections.Counter()
+    full, arrived = topology.queues[0], queue.SimpleQueue()
+
+    def canary(messages):
+        messages = list(messages)
+        sent.update(message.routing_key for message in messages)
+        return publisher.publish(messages)
+
+    consumers = [
+        Consumer(servers.rabbitmq_url, topology, prefetch, arrived.put, canary=canary, deaf_after_s=4).start()
+        for prefetch in ({full: 1}, {topology.queues[1]: 10}, {topology.queues[1]: 10})
+    ]
+    # The first holds all that it may, and so hears nothing for good reason.
+    publisher.publish([Message(full, b"1"), Message(full, b"2")])
+    [held] = arrived.get(timeout=WAIT_S)
+    channels = [eventually_channel(consumer) for consumer in consumers]
+    eventually(lambda: sent[topology.queues[1]] >= 8)
+    assert [consumer._channel for consumer in consumers] == channels
+    assert sent[full] == 0
+    assert arrived.empty()
+    consumers[0].ack([held])
+    assert [delivery.body for delivery in arrived.get(timeout=WAIT_S)] == [b"2"]
+    for consumer in consumers:
+        consumer.close()
+
+
+def eventually_channel(consumer: Consumer):
+    eventually(lambda: consumer.listening)
+    return consumer._channel
+
+
+def test_who_paused_must_resume(opened, topology):
+    publisher, inbox = opened(Publisher, topology), opened(Inbox, topology)
+    eventually(lambda: inbox.consumer.listening)
+    inbox.consumer.pause("operator")
+    inbox.consumer.pause()
+    eventually(lambda: not inbox.consumer.listening)
+    inbox.consumer.resume()
+    publisher.publish([Message(topology.queues[0], b"1")])[0].result(WAIT_S)
+    assert not inbox.consumer.listening
+    inbox.consumer.resume("operator")
+    assert [delivery.body for delivery in inbox.take()] == [b"1"]

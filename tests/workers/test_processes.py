@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import signal
+import socket
 import subprocess
 import sys
 import uuid
 from importlib.resources import files
 
+import grpc
 import pytest
 from eco2.pipeline.v1.messages_pb2 import STAGE_RULE_RETRIEVAL, AnalysisJob, Stage
 from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc
 from eco2.tasks.v1 import tasks_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from services.kit.broker import Publisher, Topology
@@ -20,9 +23,11 @@ from services.kit.server import Server
 from services.recycle_info import corpus
 from services.recycle_info.catalogue import Catalogue
 from services.recycle_info.rpc import RecycleInfoInternal
+from tests.conftest import eventually
 from workers.ai import backbone
 from workers.objects import Objects
 
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_S = 30
 COUNT = 60
 
@@ -195,3 +200,30 @@ def test_a_publisher_of_another_process_declares_the_same_topology(start, rabbit
     other = Publisher(rabbitmq_url, topology)
     assert other.ready.wait(WAIT_S)
     other.close()
+
+
+def health(port: int) -> int:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        asked = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True
+        )
+        return asked.status
+
+
+def test_an_operator_pauses_and_resumes_a_worker_and_health_says_so(start, environment, send, waste):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment["LISTEN"] = f"127.0.0.1:{port}"
+    worker = start("storage")
+    eventually(lambda: health(port) == SERVING)
+    worker.send_signal(signal.SIGUSR1)
+    eventually(lambda: health(port) == NOT_SERVING)
+    job = send(image_key="uploads/none")
+    eventually(lambda: health(port) == NOT_SERVING)
+    assert not waste.outcomes
+    worker.send_signal(signal.SIGUSR2)
+    eventually(lambda: health(port) == SERVING)
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["failure"])
+    worker.terminate()
+    assert worker.wait(WAIT_S) == 0

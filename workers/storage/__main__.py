@@ -64,8 +64,9 @@ def main() -> None:
         progress.Announcer(board),
         "storage",
     )
-    worker.start()
-    server.run(server.Server(settings.listen, []), worker.close, objects.close, probe_interval_s=0)
+    worker.start().heed_signals()
+    health = server.Server(settings.listen, [], healthy=lambda: worker.consumer.listening)
+    server.run(health, worker.close, objects.close, probe_interval_s=0)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from pika.exceptions import AMQPError
 
+from services.kit.broker import headers
 from services.kit.broker.link import Link
+from services.kit.broker.publisher import Message
 from services.kit.broker.topology import Topology
 
 
@@ -32,6 +36,10 @@ class Consumer(Link):
     on_deliveries runs on the connection's thread and must be quick; it gets what one read of the socket brought.
     After a reconnect every queue is consumed again with its full prefetch; acknowledging what came before is harmless
     and does nothing, since the broker has put it back.
+
+    canary: publishes on another connection (Publisher.publish). With it, a queue that has been silent for a while gets
+    a message of our own. When `deaf_after_s` pass and neither that nor anything else has come, although there was room
+    for it, the connection only looks alive and is made again.
     """
 
     def __init__(
@@ -42,14 +50,21 @@ class Consumer(Link):
         on_deliveries: Callable[[Sequence[Delivery]], None],
         *,
         name: str = "consumer",
+        canary: Callable[[Iterable[Message]], list[Future]] | None = None,
+        deaf_after_s: float = 24.0,
     ):
         super().__init__(url, topology, name)
         self._prefetch, self._on_deliveries = dict(prefetch), on_deliveries
         self._arrived: list[Delivery] = []
         self._settled: collections.deque[tuple[Delivery, bool]] = collections.deque()
-        self._outstanding: dict[int, None] = {}
+        # Tag → queue.
+        self._outstanding: dict[int, str] = {}
         self._consuming: list[str] = []
-        self._paused = False
+        self._pauses: set[str] = set()
+        self._canary, self._deaf_after_s = canary, deaf_after_s
+        # When a queue was heard last, and the canaries sent to it since then.
+        self._heard: dict[str, float] = {}
+        self._canaries: dict[str, list[Future]] = {}
 
     def start(self) -> Consumer:
         self._thread.start()
@@ -63,13 +78,18 @@ class Consumer(Link):
         """Give them back to their queue."""
         self._settle_later((delivery, False) for delivery in deliveries)
 
-    def pause(self) -> None:
-        """Receive nothing more; what has arrived can still be settled."""
-        self._paused = True
+    @property
+    def listening(self) -> bool:
+        """Whether it receives: connected, not paused, and not found deaf."""
+        return self.ready.is_set() and bool(self._consuming)
+
+    def pause(self, by: str = "") -> None:
+        """Receive nothing more until everybody who paused has resumed; what has arrived can still be settled."""
+        self._pauses.add(by)
         self._schedule(self._adjust)
 
-    def resume(self) -> None:
-        self._paused = False
+    def resume(self, by: str = "") -> None:
+        self._pauses.discard(by)
         self._schedule(self._adjust)
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -85,7 +105,7 @@ class Consumer(Link):
     def _adjust(self) -> None:
         if not self._open:
             return
-        if self._paused:
+        if self._pauses:
             for tag in self._consuming:
                 self._channel.basic_cancel(tag)
             self._consuming.clear()
@@ -93,12 +113,17 @@ class Consumer(Link):
             for queue, count in self._prefetch.items():
                 self._channel.basic_qos(prefetch_count=count)
                 self._consuming.append(self._channel.basic_consume(queue, self._receiver(queue)))
+                self._hear(queue)
 
     def _receiver(self, queue: str) -> Callable:
         def receive(channel, method, properties, body) -> None:
-            self._outstanding[method.delivery_tag] = None
-            headers = properties.headers or {}
-            self._arrived.append(Delivery(queue, body, headers, method.redelivered, method.delivery_tag, channel))
+            self._hear(queue)
+            told = properties.headers or {}
+            if headers.CANARY in told:
+                channel.basic_ack(method.delivery_tag)
+                return
+            self._outstanding[method.delivery_tag] = queue
+            self._arrived.append(Delivery(queue, body, told, method.redelivered, method.delivery_tag, channel))
             if len(self._arrived) == 1:
                 self._schedule(self._hand_over)
 
@@ -144,3 +169,28 @@ class Consumer(Link):
 
     def _ended(self) -> None:
         self._arrived.clear()
+        self._consuming.clear()
+
+    def _hear(self, queue: str) -> None:
+        self._heard[queue] = time.monotonic()
+        self._canaries[queue] = []
+
+    def _tick(self) -> None:
+        if self._canary is None or not self._open or not self._consuming:
+            return
+        held = collections.Counter(self._outstanding.values())
+        for queue, room in self._prefetch.items():
+            silent_s, sent = time.monotonic() - self._heard[queue], self._canaries[queue]
+            if held[queue] >= room:
+                # The broker owes us nothing.
+                self._hear(queue)
+            elif silent_s > self._deaf_after_s:
+                if sent and all(each.done() and each.exception() is None for each in sent):
+                    self._consuming.clear()
+                    self._hang_up(AMQPError(f"heard nothing of {queue} for {silent_s:.0f} s, not even itself"))
+                    return
+                # Without a canary on its way nobody can tell.
+                self._hear(queue)
+            elif silent_s > self._deaf_after_s * (len(sent) + 1) / 4 and len(sent) < 2:
+                # The second, because another consumer of this queue may have taken the first.
+                sent += self._canary([Message(queue, b"", {headers.CANARY: self._name})])

@@ -14,6 +14,8 @@ REASON, ERROR, STACK = "x-reason", "x-error", "x-stack"
 TASK_ID = "x-task-id"
 # Given up by the broker: who did it, how often and why, the last first.
 DEATHS = "x-death"
+# Nobody's work: a consumer sends it to itself to hear whether it still hears.
+CANARY = "x-canary"
 
 _MOST = 2**31 - 2
 

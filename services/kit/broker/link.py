@@ -15,6 +15,9 @@ from services.kit.broker.topology import Topology, declare
 
 log = logging.getLogger(__name__)
 
+# How long the broker may take to answer that a connection is closed.
+FAREWELL_S = 3.0
+
 
 class Link:
     """One connection with one channel, on a thread of its own, kept up until `close`."""
@@ -91,6 +94,14 @@ class Link:
             log.warning("%s lost its channel: %s", self._name, error)
         if self._connection is not None and not (self._connection.is_closing or self._connection.is_closed):
             self._connection.close()
+            self._loop.call_later(FAREWELL_S, self._abort)
+
+    def _abort(self) -> None:
+        # A peer that is deaf hears no farewell either. The socket must go too, or the broker would go on trusting it
+        # with messages; pika has no public way.
+        log.warning("%s drops a connection that does not close", self._name)
+        if self._connection._transport is not None:
+            self._connection._transport.abort()
 
     def _lost(self, error: BaseException) -> None:
         if not self._closing.is_set():
