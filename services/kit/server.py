@@ -80,6 +80,8 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
+        if healthy is not None:
+            self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         for add, servicer in services:
             add(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
