@@ -50,6 +50,11 @@ def connect(target: str, timeout_s: float, tls: Tls | None = None) -> grpc.Chann
         # A sibling that comes back is found within seconds, not after gRPC's two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
+        # One that went without a word is given up within 25 s, not when TCP does so after a quarter of an hour. Our
+        # servers allow a ping each 10 s. gRPC's own keepalive_timeout_ms was seen not to end the connection.
+        ("grpc.keepalive_time_ms", 15_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
     if tls:
         credentials = grpc.ssl_channel_credentials(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.workers.conftest import board, channel, publisher, rules, waste  # noqa: F401 - fixtures
+from tests.workers.conftest import listen, topology  # noqa: F401 - fixtures
 
 
 class Campaign:

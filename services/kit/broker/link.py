@@ -25,7 +25,8 @@ class Link:
     def __init__(self, url: str, topology: Topology, name: str):
         self._topology, self._name = topology, name
         self._parameters = pika.URLParameters(url)
-        self._parameters.heartbeat = 30
+        # A connection that went without a word is given up after two; no work runs on this thread that could miss one.
+        self._parameters.heartbeat = 10
         self._parameters.socket_timeout = 5
         self._parameters.stack_timeout = 10
         self._parameters.blocked_connection_timeout = 60
