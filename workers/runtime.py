@@ -170,8 +170,9 @@ class Worker:
         error = future.exception()
         if error is not None:
             log.error("taking no more work: %s", error, exc_info=None if isinstance(error, JournalFull) else error)
-            # Pauses grow, since each return to the queue counts towards its delivery limit.
-            self._resume_at, self._rest_s = time.monotonic() + self._rest_s, min(self._rest_s * 2, 60.0)
+            # Pauses grow, since each return counts towards the delivery limit; once for all that was on its way here.
+            if self._resume_at == float("inf"):
+                self._resume_at, self._rest_s = time.monotonic() + self._rest_s, min(self._rest_s * 2, 60.0)
             self.consumer.pause()
             self._give_back(runs)
             return
