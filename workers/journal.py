@@ -82,8 +82,7 @@ class Journal:
         self._lock = journal_file.claim(folder)
         self._quota_bytes, self._batch, self._clock, self._vfs = quota_bytes, batch, clock, vfs
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._closing = threading.Lock()
-        self._closed = False
+        self._closing, self._closed = threading.Lock(), False
         # Set whenever a commit may have left rows to sync.
         self.changed = threading.Event()
         self.path = folder / "worker.db"
@@ -110,15 +109,16 @@ class Journal:
         tasks = list(tasks)
         return self._ask(lambda: [self._record(task) for task in tasks])
 
-    def delivered(self, task_ids: Iterable[str]) -> Future[None]:
-        """Their results have reached everyone who waits for them."""
-        rows = [(task_id,) for task_id in task_ids]
-        sql = "UPDATE local_tasks SET delivered = 1 WHERE task_id = ? AND completed_at IS NOT NULL"
-        return self._ask(lambda: self._write(sql, rows))
+    def undelivered(self, limit: int, after: int = 0) -> Future[list[Task]]:
+        """Ended, but `waste` may not know: in the order it happened, beyond the seq `after`."""
+        where = "completed_at IS NOT NULL AND delivered = 0 AND seq > ? ORDER BY seq LIMIT ?"
+        return self._ask(lambda: self._select(where, (after, limit)))
 
-    def undelivered(self) -> Future[list[Task]]:
-        """Ended, but nobody may know: what a process that died left behind."""
-        return self._ask(lambda: self._select("completed_at IS NOT NULL AND delivered = 0 ORDER BY seq", ()))
+    def delivered(self, versions: Iterable[tuple[str, int]]) -> Future[None]:
+        """`waste` has these (task_id, seq); a row that has moved on since stays undelivered."""
+        rows = list(versions)
+        sql = "UPDATE local_tasks SET delivered = 1 WHERE task_id = ? AND seq = ?"
+        return self._ask(lambda: self._write(sql, rows))
 
     def unsynced(self, limit: int) -> Future[list[Task]]:
         """What `tasks` does not know yet, in the order it happened."""

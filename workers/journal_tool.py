@@ -4,12 +4,12 @@
     python -m workers.journal verify FOLDER     is the file whole? exits with 1 when it is not
     python -m workers.journal export FOLDER     every task with its log, one JSON object a line
     python -m workers.journal drain FOLDER --worker storage [--timeout S]
-                                                tell what the worker had not told: outcomes to waste and the next stage,
-                                                states to tasks; exits with 1 when something is left
+                                                tell what the worker had not told: outcomes to waste, states to tasks;
+                                                exits with 1 when something is left
 
-A folder whose worker runs is refused. drain needs WASTE_TARGET, TASKS_TARGET and RABBITMQ_URL (or RABBITMQ_URL_FILE),
-changes no outcome, and may be repeated. What had only begun is not its business: the broker still has the message, and
-gives it to another worker.
+A folder whose worker runs is refused. drain needs WASTE_TARGET and TASKS_TARGET, changes no outcome, and may be
+repeated. What had only begun, or was not handed on to the next stage, is not its business: the broker still has the
+message, and gives it to another worker.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from services.kit import config, telemetry
-from services.kit.broker import Publisher, Topology, stage_name
+from services.kit.broker import stage_name
 from services.kit.channel import connect
 from services.kit.errors import Fault
 from workers import journal_file
-from workers.courier import Courier, pack
 from workers.journal import ENDED, Journal, JournalError
+from workers.reporter import Reporter
 from workers.sync import Sync
 
 _STAGES = {stage_name(Stage.DESCRIPTOR, value.number): value.number for value in Stage.DESCRIPTOR.values}
@@ -52,7 +52,6 @@ _STAGES = {stage_name(Stage.DESCRIPTOR, value.number): value.number for value in
 class Config:
     waste_target: str
     tasks_target: str
-    rabbitmq_url: str = config.secret()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -144,36 +143,35 @@ def export(database: apsw.Connection) -> Iterator[dict[str, Any]]:
 
 def drain(folder: Path, worker: str, settings: Config, timeout_s: float) -> dict[str, int]:
     """Tell all that the journal holds and nobody was told. How much was told, and how much is left."""
-    until, pause = time.monotonic() + timeout_s, threading.Event()
-    topology = Topology.of(Stage.DESCRIPTOR)
+    with _opened(folder) as database:
+        before = inspect(database)
+    until, pause, pause_s = time.monotonic() + timeout_s, threading.Event(), 0.2
     with contextlib.ExitStack() as stack:
         journal = Journal(folder)
         stack.callback(journal.close)
         waste = WasteInternalServiceStub(stack.enter_context(connect(settings.waste_target, timeout_s=5)))
         tasks = TasksInternalServiceStub(stack.enter_context(connect(settings.tasks_target, timeout_s=10)))
-        publisher = Publisher(settings.rabbitmq_url, topology, name="journal-drain")
-        stack.callback(publisher.close, 1)
-        courier = Courier(publisher, waste, lambda told: journal.delivered(each.task.task_id for each in told))
-        left = [pack(task, _STAGES[task.task_name], "", topology) for task in journal.undelivered().result()]
-        outcomes, states = len(left), 0
-        sync, pause_s = Sync(journal, tasks, worker), 0.2
-        while time.monotonic() < until:
-            left = courier.deliver(left) if left else []
-            try:
-                while sent := sync.sync():
-                    states += sent
-            except Fault as fault:
-                sys.stderr.write(f"tasks does not take the states yet: {fault.message}\n")
-            if not left and not journal.unsynced(1).result():
+        pushes = {"waste": Reporter(journal, waste).report, "tasks": Sync(journal, tasks, worker).sync}
+        while True:
+            for name, push in pushes.items():
+                try:
+                    while push():
+                        continue
+                except Fault as fault:
+                    sys.stderr.write(f"{name} does not take all yet: {fault.message}\n")
+            left = journal.undelivered(1).result() or journal.unsynced(1).result()
+            if not left or time.monotonic() > until:
                 break
             pause.wait(pause_s * random.uniform(0.5, 1.5))
             pause_s = min(pause_s * 2, 5.0)
-        return {
-            "outcomes_told": outcomes - len(left),
-            "outcomes_left": len(left),
-            "states_told": states,
-            "states_left": len(journal.unsynced(1_000_000).result()),
-        }
+    with _opened(folder) as database:
+        after = inspect(database)
+    return {
+        "outcomes_told": before["undelivered"] - after["undelivered"],
+        "outcomes_left": after["undelivered"],
+        "states_told": before["unsynced"] - after["unsynced"],
+        "states_left": after["unsynced"],
+    }
 
 
 def _json(kind: type[Message], data: bytes) -> dict[str, Any] | str:

@@ -1,11 +1,12 @@
 """A worker: takes messages of its stages, does the work, and tells how it went, losing and doubling nothing.
 
     deliver → append to the journal → commit → work, on the stage's own threads → record the outcome
-            → publish the next stage and tell `waste` → acknowledge → sync to `tasks` → forget
+            → publish the next stage → acknowledge → tell `waste` and `tasks`, from the journal → forget
 
-A message that comes back finds its row and only repeats what may not have been told. The same task never runs twice
-at once here. A transient error is tried again after a growing delay, which the broker keeps; after `max_attempts`, or
-a permanent error, the task is a FAILURE, the user is told why, and the message goes to the dead-letter queue.
+A message that comes back finds its row and is only handed on again. The same task never runs twice at once here.
+However long `waste` and `tasks` are away, work goes on until the journal's quota is used up. A transient error is tried
+again after a growing delay, which the broker keeps; after `max_attempts`, or a permanent error, the task is a FAILURE,
+the user is told why, and the message goes to the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
-from eco2.pipeline.v1.messages_pb2 import AnalysisJob
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit import telemetry
 from services.kit.broker import Consumer, Delivery, Publisher, Topology, headers
 from services.kit.errors import TRANSIENT
-from workers.courier import Courier, Parcel, pack
+from workers.courier import Courier, pack
 from workers.intake import Malformed, Run, pack_malformed, read
 from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
 from workers.progress import Announcer
+from workers.reporter import Reporter
 from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
 from workers.sync import Sync
 
@@ -62,7 +63,7 @@ class Worker:
     ):
         self._stages = {stage.queue: stage for stage in stages}
         self._journal, self._topology, self._announcer = journal, topology, announcer
-        self._max_attempts, self._name = max_attempts, name
+        self._max_attempts = max_attempts
         self._active: dict[str, Run] = {}
         self._changed = threading.Condition()
         # While the journal takes nothing: when to try again, and how long to wait the time after.
@@ -70,7 +71,8 @@ class Worker:
         self._closing = threading.Event()
         self._lines = {queue_name: queue.SimpleQueue() for queue_name in self._stages}
         self._publisher = publishing(rabbitmq_url, topology, name=f"worker-{name}-publisher")
-        self._courier = Courier(self._publisher, waste, self._delivered)
+        self._courier = Courier(self._publisher, self._settle)
+        self._reporter = Reporter(journal, waste)
         self._sync = Sync(journal, tasks, name, keep_s=keep_s)
         prefetch = {stage.queue: stage.prefetch for stage in stages}
         self.consumer = consuming(
@@ -83,19 +85,12 @@ class Worker:
                 threading.Thread(
                     target=self._work_line, args=(stage,), name=f"{stage.name}-{number}", daemon=True
                 ).start()
-        self._tell_again()
         self._courier.start()
-        self._sync.start()
+        self._reporter.feed.start()
+        self._sync.feed.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         self.consumer.start()
         return self
-
-    def _tell_again(self) -> None:
-        for task in self._journal.undelivered().result():
-            # Whoever did this died before everyone was told. Its message may come too, and is recognised.
-            run = Run(self._stage_of(task), AnalysisJob.FromString(task.payload), task, "", [])
-            self._active[task.task_id] = run
-            self._deliver(run)
 
     def heed_signals(self) -> None:
         """SIGUSR1 pauses: takes nothing new and finishes what is here. SIGUSR2 resumes. For the main thread."""
@@ -129,7 +124,10 @@ class Worker:
         self._courier.close(max(0.1, until - time.monotonic()))
         self.consumer.close()
         self._publisher.close(1)
-        self._sync.close(1)
+        for feed in (self._reporter.feed, self._sync.feed):
+            feed.finish(1)
+        for feed in (self._reporter.feed, self._sync.feed):
+            feed.join(3)
         self._journal.close()
 
     # On the consumer's thread.
@@ -180,7 +178,7 @@ class Worker:
         for run, row in zip(runs, future.result(), strict=True):
             asked, run.task = run.task.attempt, row
             if row.status in ENDED or (row.status == PENDING and row.attempt > asked):
-                self._deliver(run)
+                self._hand_on(run)
             elif run.failed >= self._max_attempts:
                 self._end(run, Permanent("WORKER_DIED", GAVE_UP), f"given up: {row.error}")
             elif self._closing.is_set():
@@ -193,7 +191,9 @@ class Worker:
             log.error("the journal did not take %s", run.task.task_id, exc_info=future.exception())
             self._give_back([run])
             return
-        self._deliver(run)
+        if run.task.status in ENDED:
+            self._reporter.woken.set()
+        self._hand_on(run)
 
     # On a stage's threads.
 
@@ -251,20 +251,24 @@ class Worker:
         run.started = None
         self._journal.record([run.task]).add_done_callback(lambda future: self._recorded(run, future))
 
-    # Telling and settling, on any thread.
+    # Handing on and settling, on any thread.
 
-    def _deliver(self, run: Run) -> None:
+    def _hand_on(self, run: Run) -> None:
         number, first, stack = run.stage.number, run.first_attempt, run.stack
-        self._courier.send(pack(run.task, number, run.request_id, self._topology, first_attempt=first, stack=stack))
+        message = pack(run.task, number, run.request_id, self._topology, first_attempt=first, stack=stack)
+        if message is None:
+            self._settle([run])
+        else:
+            self._courier.send(run, message)
 
-    def _delivered(self, parcels: Sequence[Parcel]) -> None:
+    def _settle(self, runs: Sequence[Run]) -> None:
         with self._changed:
-            runs = [self._active.pop(parcel.task.task_id) for parcel in parcels]
+            for run in runs:
+                del self._active[run.task.task_id]
             self._changed.notify_all()
         # A copy with a higher attempt than the one just told is news, not repetition.
         later = [each for run in runs for each in run.deliveries if self._is_later(each, run.task)]
         self.consumer.ack(each for run in runs for each in run.deliveries if not self._is_later(each, run.task))
-        self._journal.delivered(parcel.task.task_id for parcel in parcels if parcel.task.status in ENDED)
         if later:
             self._receive(later)
 
@@ -279,12 +283,6 @@ class Worker:
                 self._active.pop(run.task.task_id, None)
                 self._changed.notify_all()
             self.consumer.requeue(run.deliveries)
-
-    def _stage_of(self, task: Task) -> Stage:
-        for stage in self._stages.values():
-            if stage.name == task.task_name:
-                return stage
-        raise ValueError(f"the journal of worker {self._name} has a task of another worker: {task.task_id}")
 
     def _watch(self) -> None:
         while not self._closing.wait(1):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
-import threading
 import time
 
 from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc, tasks_pb2
@@ -12,6 +10,7 @@ from eco2.waste.v1.internal_pb2 import Outcome
 from google.protobuf import json_format
 
 from services.kit.errors import TRANSIENT, Fault
+from workers.feed import Feed
 from workers.journal import Journal, Task
 
 log = logging.getLogger(__name__)
@@ -33,38 +32,8 @@ class Sync:
         timeout_s: float = 10.0,
     ):
         self._journal, self._stub, self._worker_name = journal, stub, worker_name
-        self._batch, self._period_s, self._keep_s, self._timeout_s = batch, period_s, keep_s, timeout_s
-        self._closing = threading.Event()
-        self._until = float("inf")
-        self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self, grace_s: float) -> None:
-        """Send what is left, for at most that long; the rest stays in the journal and goes after the next start."""
-        self._until = time.monotonic() + grace_s
-        self._closing.set()
-        self._journal.changed.set()
-        self._thread.join(grace_s + self._timeout_s)
-
-    def _run(self) -> None:
-        pause_s = 0.2
-        while not (self._closing.is_set() and time.monotonic() >= self._until):
-            self._journal.changed.clear()
-            try:
-                sent = self.sync()
-                pause_s = 0.2
-            except Fault as fault:
-                log.warning("tasks does not take the states: %s", fault.message)
-                if self._closing.wait(pause_s * random.uniform(0.5, 1.5)):
-                    time.sleep(0.2)
-                pause_s = min(pause_s * 2, self._period_s, 30.0)
-                continue
-            if not sent:
-                if self._closing.is_set():
-                    return
-                self._journal.changed.wait(min(self._period_s, self._keep_s))
+        self._batch, self._keep_s, self._timeout_s = batch, keep_s, timeout_s
+        self.feed = Feed("sync", self.sync, journal.changed, idle_s=min(period_s, keep_s), longest_s=min(period_s, 30))
 
     def sync(self) -> int:
         """Send one batch and return its size; raises the Fault of `tasks` when it did not take it."""
@@ -72,7 +41,7 @@ class Sync:
         rows = self._journal.unsynced(self._batch).result()
         if rows:
             self._send(rows)
-            self._journal.synced((row.task_id, row.seq) for row in rows)
+            self._journal.synced((row.task_id, row.seq) for row in rows).result()
         return len(rows)
 
     def _send(self, rows: list[Task]) -> None:

@@ -1,8 +1,8 @@
 """A world in one thread: real workers, journals and syncs among model peers, and a seed that chooses what comes next.
 
 Nothing here waits or races. Each step of the world is one thing that could happen next: the broker hands messages
-over, a journal commits some of what was asked of it, a stage's thread takes a task, the courier delivers, sync sends,
-acknowledgements leave, a connection breaks, a delay is over, a process dies. Inside a step the process may die at any
+over, a journal commits some of what was asked of it, a stage's thread takes a task, the courier publishes, the reporter and sync
+send, acknowledgements leave, a connection breaks, a delay is over, a process dies. Inside a step the process may die at any
 call of a peer and at any write to its disk; while a handler runs, other steps of its process go on.
 """
 
@@ -235,9 +235,9 @@ class Process:
             consuming=lambda *args, **options: Consuming(self, *args, **options),
         )  # fmt: skip
         self.line = self.worker._lines[stage.queue]
-        self.courier, self.sync, self.consumer = self.worker._courier, self.worker._sync, self.worker.consumer
-        self.parcels, self.queue, self.depth, self.stale = [], stage.queue, 0, True
-        self.worker._tell_again()
+        self.courier, self.consumer = self.worker._courier, self.worker.consumer
+        self.reporter, self.sync = self.worker._reporter, self.worker._sync
+        self.parcels, self.queue, self.depth, self.untold, self.stale = [], stage.queue, 0, True, True
 
     def die(self) -> None:
         """Its memory is gone; its disk has what was written, or after a power cut what survived."""
@@ -270,6 +270,8 @@ class Process:
             found.append(self._work)
         if self.parcels or not self.courier._parcels.empty():
             found.append(self._deliver)
+        if self.untold or self.reporter.woken.is_set():
+            found.append(self._report)
         if self.stale or self.journal.changed.is_set():
             found.append(self._sync)
         if self.consumer.settling:
@@ -294,6 +296,12 @@ class Process:
     def _deliver(self) -> None:
         self.courier._collect(self.parcels)
         self.parcels = self.courier.deliver(self.parcels)
+
+    def _report(self) -> None:
+        self.reporter.woken.clear()
+        self.untold = True
+        with contextlib.suppress(DeadlineExceeded):
+            self.untold = self.reporter.report() > 0
 
     def _sync(self) -> None:
         self.journal.changed.clear()

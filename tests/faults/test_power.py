@@ -59,10 +59,10 @@ class Story:
         return journal.record(moved)
 
     def _tell(self, journal: Journal, rows: Rows):
-        ended = [task_id for task_id, row in rows.items() if row[0] in (SUCCESS, FAILURE)]
-        for task_id in ended:
-            rows[task_id] = (*rows[task_id][:2], 1, *rows[task_id][3:])
-        return journal.delivered(ended)
+        told = journal.undelivered(self._chance.choice((5, 1000))).result(WAIT_S)
+        for row in told:
+            rows[row.task_id] = (*rows[row.task_id][:2], 1, *rows[row.task_id][3:])
+        return journal.delivered((row.task_id, row.seq) for row in told)
 
     def _sync(self, journal: Journal, rows: Rows):
         sent = journal.unsynced(self._chance.choice((5, 1000))).result(WAIT_S)

@@ -60,11 +60,16 @@ class Peer:
 
 
 class RecordingWaste(Peer, waste_grpc.WasteInternalServiceServicer):
+    """faults: what to raise, by analysis_id, for anything but its failure."""
+
     def __init__(self):
-        self.outcomes = collections.defaultdict(list)
+        self.outcomes, self.faults = collections.defaultdict(list), {}
         super().__init__(waste_grpc.add_WasteInternalServiceServicer_to_server)
 
     def RecordOutcomes(self, request, context):
+        for outcome in request.outcomes:
+            if outcome.analysis_id in self.faults and outcome.WhichOneof("outcome") != "failure":
+                raise self.faults[outcome.analysis_id]
         with self.changed:
             for outcome in request.outcomes:
                 self.outcomes[outcome.analysis_id].append(outcome)

@@ -46,10 +46,11 @@ def test_a_task_moves_forward_and_is_forgotten_when_everyone_knows(journal):
     assert (task.status, task.payload) == (PENDING, b"job")
     assert record(journal, task, RUNNING, started_at=1.0)
     assert record(journal, task, SUCCESS, result=b"answer")
-    [done] = journal.undelivered().result(WAIT_S)
+    [done] = journal.undelivered(10).result(WAIT_S)
     assert (done.status, done.result, done.started_at) == (SUCCESS, b"answer", 1.0)
     assert journal.forget(3.0).result(WAIT_S) == 0
-    journal.delivered([task.task_id])
+    journal.delivered([(done.task_id, done.seq)])
+    assert journal.undelivered(10).result(WAIT_S) == []
     assert journal.forget(3.0).result(WAIT_S) == 0
     journal.synced([(done.task_id, done.seq)])
     assert journal.forget(1.0).result(WAIT_S) == 0
@@ -140,7 +141,7 @@ def test_past_the_quota_nothing_is_taken_and_nothing_dropped(tmp_path):
         # What was taken can always be finished.
         record(journal, task, SUCCESS)
     rows = journal.unsynced(1000).result(WAIT_S)
-    journal.delivered(row.task_id for row in rows)
+    journal.delivered((row.task_id, row.seq) for row in rows)
     journal.synced((row.task_id, row.seq) for row in rows)
     assert journal.forget(3.0).result(WAIT_S) == len(accepted)
     assert journal.has_room().result(WAIT_S)

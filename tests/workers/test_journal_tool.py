@@ -111,8 +111,8 @@ def test_a_running_workers_journal_and_an_empty_folder_are_refused(run, tmp_path
     journal.close()
 
 
-def test_drain_tells_everybody_what_the_dead_worker_had_not(run, left, rabbitmq_url, topology, waste, tasks, listen):
-    told = {"WASTE_TARGET": waste.target, "TASKS_TARGET": tasks.target, "RABBITMQ_URL": rabbitmq_url}
+def test_drain_tells_everybody_what_the_dead_worker_had_not(run, left, waste, tasks):
+    told = {"WASTE_TARGET": waste.target, "TASKS_TARGET": tasks.target}
     tasks.stop()
     code, [first], _ = run("drain", "--worker", "storage", "--timeout", "2", **told)
     assert (code, first["outcomes_told"], first["states_left"]) == (1, 2, 4)
@@ -122,9 +122,5 @@ def test_drain_tells_everybody_what_the_dead_worker_had_not(run, left, rabbitmq_
     assert waste.kinds(left[SUCCESS]) == ["image"]
     assert waste.kinds(left[FAILURE]) == ["failure"]
     assert waste.kinds(left[PENDING]) == waste.kinds(left[RUNNING]) == []
-    job = AnalysisJob.FromString(listen(topology.queues[1]).get(timeout=WAIT_S).body)
-    assert (job.analysis_id, job.image.object_key) == (left[SUCCESS], "clean/1")
-    dead = listen(f"{topology.queues[0]}.dead").get(timeout=WAIT_S)
-    assert dead.headers["x-reason"] == "GAVE_UP"
     assert tasks.in_state(tasks_pb2.TASK_STATE_FAILURE) == [f"{left[FAILURE]}:user_input"]
     assert {tasks.last(task_id).worker_name for task_id in tasks.told} == {"storage"}
