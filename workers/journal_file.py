@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS local_tasks_status ON local_tasks (status, created_at
 CREATE INDEX IF NOT EXISTS local_tasks_unsynced ON local_tasks (seq) WHERE synced_to_pg = 0;
 CREATE INDEX IF NOT EXISTS local_tasks_undelivered ON local_tasks (seq)
   WHERE completed_at IS NOT NULL AND delivered = 0;
-CREATE INDEX IF NOT EXISTS local_tasks_completed ON local_tasks (completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS local_tasks_told ON local_tasks (completed_at) WHERE delivered = 1 AND synced_to_pg = 1;
 CREATE TABLE IF NOT EXISTS task_logs (
   task_id TEXT NOT NULL, timestamp REAL NOT NULL, message TEXT NOT NULL, level TEXT NOT NULL
 );
