@@ -112,6 +112,18 @@ def test_what_is_not_acknowledged_comes_back(opened, topology):
     assert (again.body, again.redelivered) == (b"2", True)
 
 
+def test_an_acknowledgement_from_before_a_reconnect_means_no_other_message(opened, topology):
+    publisher, first = opened(Publisher, topology), opened(Inbox, topology)
+    publisher.publish([Message(topology.queues[0], b"1")])
+    [before] = first.take()
+    first.consumer._schedule(first.consumer._connection.close)
+    [again] = first.take()
+    assert again.tag == before.tag
+    first.consumer.ack([before])
+    first.consumer.close()
+    assert opened(Inbox, topology).take()[0].body == b"1"
+
+
 def test_requeued_is_delivered_again_and_the_delivery_limit_ends_that(opened, topology, servers):
     limited = Topology(topology.exchange, topology.queues, topology.delays_s, delivery_limit=3)
     publisher, inbox = opened(Publisher, limited), opened(Inbox, limited)

@@ -149,6 +149,13 @@ def test_past_the_quota_nothing_is_taken_and_nothing_dropped(tmp_path):
     journal.close()
 
 
+def test_a_commit_survives_a_power_cut(journal):
+    """FULL in SQLite's words: synced at each commit, not only at checkpoints."""
+    settings = {"journal_mode": "wal", "synchronous": 2, "locking_mode": "exclusive", "mmap_size": 0}
+    found = journal._ask(lambda: {name: journal._db.pragma(name) for name in settings}).result(WAIT_S)
+    assert found == settings
+
+
 def test_a_second_process_is_refused_and_told_by_whom(journal, tmp_path):
     code = "import sys, pathlib; from workers.journal import Journal; Journal(pathlib.Path(sys.argv[1]))"
     second = subprocess.run(

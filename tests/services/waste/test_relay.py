@@ -8,8 +8,11 @@ import sqlalchemy as sa
 from eco2.pipeline.v1 import messages_pb2
 
 from services.kit.broker import Consumer
+from services.kit.errors import Unavailable
+from services.waste import store
 from services.waste.relay import Relay
 from tests.conftest import eventually
+from tests.services.waste.conftest import now
 
 
 @pytest.fixture
@@ -52,6 +55,28 @@ def test_several_relays_publish_each_message_once(waste, user_id, received):
     assert sorted(seen) == sorted(made)
     assert received.empty()
     assert left(waste) == 0
+
+
+def test_what_the_broker_does_not_take_stays(waste, user_id, received):
+    analysis = waste.start(user_id)
+    with waste.database.writing() as tx:
+        store.create_message(tx, "no_such_queue", b"", "", now())
+    assert waste.relay.relay() == 1
+    assert messages_pb2.AnalysisJob.FromString(received.get(timeout=10)).analysis_id == analysis.analysis_id
+    assert left(waste) == 1
+    with pytest.raises(Unavailable, match="no queue takes it"):
+        waste.relay.relay()
+    assert left(waste) == 1
+
+
+def test_what_another_relay_holds_is_skipped_and_not_waited_for(waste, user_id, received):
+    held, free = waste.start(user_id), waste.start(user_id)
+    with waste.database.writing() as tx:
+        [row] = store.list_messages(tx, 1)
+        assert messages_pb2.AnalysisJob.FromString(row.body).analysis_id == held.analysis_id
+        assert waste.relay.relay() == 1
+        assert messages_pb2.AnalysisJob.FromString(received.get(timeout=10)).analysis_id == free.analysis_id
+    assert left(waste) == 1
 
 
 def test_a_message_outlives_a_broker_that_is_away(waste, user_id, received, servers):

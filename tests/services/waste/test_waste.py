@@ -127,9 +127,13 @@ def test_outcomes_move_forward_only_and_end_once(waste, user_id):
     assert ended.result.confidence == pytest.approx(0.91)
     assert not ended.result.HasField("follow_up_question")
     assert ended.image_url.startswith("http")
-    for late in ({"image": image}, {"failure": waste_pb2.Failure(reason="LATE", message="too late")}):
+    other = completion()
+    other.reply.text = "too late"
+    late_failure = waste_pb2.Failure(reason="LATE", message="too late")
+    for late in ({"image": image}, {"failure": late_failure}, {"completion": other}):
         record(waste, analysis_id, **late)
         assert get(waste, user_id, analysis_id).state == SUCCEEDED
+        assert get(waste, user_id, analysis_id).result == ended.result
 
 
 def test_an_answer_after_all_takes_the_place_of_the_failure(waste, user_id):
@@ -184,6 +188,14 @@ def test_progress_is_seen_live_and_never_claims_the_end(waste, user_id):
     assert (shown.state, shown.progress, shown.stage) == (RUNNING, 30, "vision_analysis")
     waste.board.advance(key, 100, {"stage": "response_generation", "progress": 100, "state": "RUNNING"})
     assert get(waste, user_id, analysis_id).progress == 99
+
+
+def test_the_end_is_announced_after_any_progress(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    waste.board.advance(f"analysis:{analysis_id}", 99, {"stage": "response_generation", "progress": 99})
+    record(waste, analysis_id, completion=completion())
+    shown = waste.board.read(f"analysis:{analysis_id}")
+    assert (shown["state"], shown["progress"]) == ("SUCCEEDED", "100")
 
 
 def test_waiting_ends_with_the_analysis(waste, user_id):
