@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import pytest
@@ -19,6 +20,7 @@ from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit.broker import Message
 from services.kit.errors import invalid
+from tests.workers.conftest import new_job
 from workers.journal import RUNNING, SUCCESS, Journal, Task
 from workers.progress import Announcer
 from workers.runtime import Worker
@@ -32,13 +34,13 @@ def start(tmp_path, rabbitmq_url, topology, waste, tasks, board, channel):
     """Starts a worker on its handlers by stage number; its journal is the test's folder."""
     running = []
 
-    def make(handlers, *, timeout_s=10.0, concurrency=2, **options) -> Worker:
+    def make(handlers, *, timeout_s=10.0, concurrency=2, known=topology, **options) -> Worker:
         stages = [Stage(number, run, concurrency, 50, timeout_s) for number, run in handlers.items()]
         worker = Worker(
             stages,
             Journal(tmp_path),
             rabbitmq_url,
-            topology,
+            known,
             waste_grpc.WasteInternalServiceStub(channel(waste.target)),
             tasks_grpc.TasksInternalServiceStub(channel(tasks.target)),
             Announcer(board),
@@ -128,6 +130,20 @@ def test_the_row_is_in_the_journal_before_the_work_begins(start, send, waste, ta
     job = send()
     waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
     assert found == [(f"{job.analysis_id}:user_input", job.SerializeToString())]
+
+
+def test_a_message_is_not_acknowledged_before_the_next_stage_has_it(start, waste, topology, listen):
+    first = dataclasses.replace(topology, queues=topology.queues[:1])
+    # Declares the first stage's queue only, so that nobody takes the second stage's message.
+    worker = start({STAGE_USER_INPUT: clean}, known=first)
+    assert worker.consumer.ready.wait(WAIT_S)
+    [sent] = worker._publisher.publish([Message(first.queues[0], (job := new_job()).SerializeToString())])
+    sent.result(WAIT_S)
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
+    worker.close(0.1)
+    start({STAGE_USER_INPUT: clean})
+    assert AnalysisJob.FromString(listen(topology.queues[1]).get(timeout=WAIT_S).body).analysis_id == job.analysis_id
+    assert waste.kinds(job.analysis_id) == ["image"]
 
 
 def test_a_message_that_comes_again_is_only_handed_on_again(start, send, waste, publisher, topology, listen):
