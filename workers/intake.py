@@ -39,6 +39,11 @@ class Run:
         """How many tries of this round came before this one."""
         return self.task.attempt - self.first_attempt
 
+    def precedes(self, delivery: Delivery) -> bool:
+        """Whether this copy asks for a later attempt than the one just told, and so is news."""
+        attempt = headers.attempt_of(delivery.headers)
+        return attempt >= self.task.attempt if self.task.status == PENDING else attempt > self.task.attempt
+
 
 def read(delivery: Delivery, stage: Stage) -> Run:
     """Fails with Malformed."""

@@ -11,11 +11,11 @@ the user is told why, and the message goes to the dead-letter queue.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import queue
-import signal
 import threading
 import time
 import traceback
@@ -25,11 +25,11 @@ from concurrent.futures import Future
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit import telemetry
-from services.kit.broker import Consumer, Delivery, Publisher, Topology, headers
+from services.kit.broker import Consumer, Delivery, Publisher, Topology
 from services.kit.errors import TRANSIENT
 from workers.courier import Courier, pack
 from workers.intake import Malformed, Run, pack_malformed, read
-from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
+from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull
 from workers.progress import Announcer
 from workers.reporter import Reporter
 from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
@@ -82,9 +82,8 @@ class Worker:
     def start(self) -> Worker:
         for stage in self._stages.values():
             for number in range(stage.concurrency):
-                threading.Thread(
-                    target=self._work_line, args=(stage,), name=f"{stage.name}-{number}", daemon=True
-                ).start()
+                name = f"{stage.name}-{number}"
+                threading.Thread(target=self._work_line, args=(stage,), name=name, daemon=True).start()
         self._courier.start()
         self._reporter.feed.start()
         self._sync.feed.start()
@@ -92,30 +91,17 @@ class Worker:
         self.consumer.start()
         return self
 
-    def heed_signals(self) -> None:
-        """SIGUSR1 pauses: takes nothing new and finishes what is here. SIGUSR2 resumes. For the main thread."""
-        acts = {signal.SIGUSR1: self.consumer.pause, signal.SIGUSR2: self.consumer.resume}
-
-        def heed(number, frame) -> None:
-            log.warning("an operator asks to %s", acts[number].__name__)
-            # On a thread, since the interrupted one may hold a lock that this needs.
-            threading.Thread(target=acts[number], args=("operator",), name="operator").start()
-
-        for number in acts:
-            signal.signal(number, heed)
-
     def close(self, grace_s: float = 6.0) -> None:
         """Take nothing more, give back what has not begun, finish what has within the grace, tell, and stop."""
         until = time.monotonic() + grace_s
         self._closing.set()
         self.consumer.pause()
-        for queue_name, line in self._lines.items():
-            while not line.empty():
-                try:
+        for stage in self._stages.values():
+            line = self._lines[stage.queue]
+            with contextlib.suppress(queue.Empty):
+                while True:
                     self._give_back([line.get_nowait()])
-                except queue.Empty:
-                    break
-            for _ in range(self._stages[queue_name].concurrency):
+            for _ in range(stage.concurrency):
                 line.put(None)
         with self._changed:
             self._changed.wait_for(lambda: not self._active, max(0.0, until - time.monotonic()))
@@ -124,9 +110,10 @@ class Worker:
         self._courier.close(max(0.1, until - time.monotonic()))
         self.consumer.close()
         self._publisher.close(1)
-        for feed in (self._reporter.feed, self._sync.feed):
+        feeds = self._reporter.feed, self._sync.feed
+        for feed in feeds:
             feed.finish(1)
-        for feed in (self._reporter.feed, self._sync.feed):
+        for feed in feeds:
             feed.join(3)
         self._journal.close()
 
@@ -167,14 +154,9 @@ class Worker:
     def _appended(self, runs: list[Run], future: Future) -> None:
         error = future.exception()
         if error is not None:
-            log.error("taking no more work: %s", error, exc_info=None if isinstance(error, JournalFull) else error)
-            # Pauses grow, since each return counts towards the delivery limit; once for all that was on its way here.
-            if self._resume_at == float("inf"):
-                self._resume_at, self._rest_s = time.monotonic() + self._rest_s, min(self._rest_s * 2, 60.0)
-            self.consumer.pause()
+            self._rest(error)
             self._give_back(runs)
             return
-        self._rest_s = 1.0
         for run, row in zip(runs, future.result(), strict=True):
             asked, run.task = run.task.attempt, row
             if row.status in ENDED or (row.status == PENDING and row.attempt > asked):
@@ -188,12 +170,21 @@ class Worker:
 
     def _recorded(self, run: Run, future: Future) -> None:
         if future.exception() is not None:
-            log.error("the journal did not take %s", run.task.task_id, exc_info=future.exception())
+            # It is worked on again, which must not go on until the broker gives the message up.
+            self._rest(future.exception())
             self._give_back([run])
             return
+        self._rest_s = 1.0
         if run.task.status in ENDED:
             self._reporter.woken.set()
         self._hand_on(run)
+
+    def _rest(self, error: BaseException) -> None:
+        # Pauses grow, since each return counts towards the delivery limit; once for all that was on its way here.
+        if self._resume_at == float("inf"):
+            log.error("taking no more work: %s", error, exc_info=None if isinstance(error, JournalFull) else error)
+            self._resume_at, self._rest_s = time.monotonic() + self._rest_s, min(self._rest_s * 2, 60.0)
+        self.consumer.pause()
 
     # On a stage's threads.
 
@@ -266,16 +257,10 @@ class Worker:
             for run in runs:
                 del self._active[run.task.task_id]
             self._changed.notify_all()
-        # A copy with a higher attempt than the one just told is news, not repetition.
-        later = [each for run in runs for each in run.deliveries if self._is_later(each, run.task)]
-        self.consumer.ack(each for run in runs for each in run.deliveries if not self._is_later(each, run.task))
+        later = [each for run in runs for each in run.deliveries if run.precedes(each)]
+        self.consumer.ack(each for run in runs for each in run.deliveries if not run.precedes(each))
         if later:
             self._receive(later)
-
-    @staticmethod
-    def _is_later(delivery: Delivery, task: Task) -> bool:
-        attempt = headers.attempt_of(delivery.headers)
-        return attempt >= task.attempt if task.status == PENDING else attempt > task.attempt
 
     def _give_back(self, runs: Iterable[Run]) -> None:
         for run in runs:

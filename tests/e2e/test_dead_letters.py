@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
 from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc
+from PIL import Image
 
 from services.kit.channel import connect
 from tests.conftest import eventually
-from tests.e2e.conftest import App
+from tests.e2e.conftest import App, jpeg
 from workers.objects import Objects
 
 DEAD, REPLAY = "/api/v1/tasks/dead-letters", "/api/v1/tasks/dead-letters:replay"
@@ -35,8 +38,10 @@ def test_a_failed_analysis_is_repaired_and_replayed_into_an_answer(mesh, app, co
         request = internal_pb2.ListAnyDeadLettersRequest(list={"task_id": task_id})
         [whole] = operator.ListAnyDeadLetters(request).dead_letters
     assert "Permanent" in whole.stack
+    # Upside down, so that no other test finds it in the cache.
+    photo = jpeg(Image.open(io.BytesIO(coffee)).convert("RGB").rotate(180))
     objects = Objects(**vars(mesh.s3))
-    objects.put(AnalysisJob.FromString(whole.payload).image_key, coffee, "image/png")
+    objects.put(AnalysisJob.FromString(whole.payload).image_key, photo, "image/jpeg")
     objects.close()
 
     replayed = app.http.post(REPLAY, json={"task_id": task_id}).json()

@@ -1,4 +1,4 @@
-"""A TCP proxy between a worker and one of its peers, through which the network fails on command."""
+"""A TCP proxy before a peer, through which the network fails on command."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def amqp_ack(data: bytes) -> bool:
     return b"\0\x3c\0\x50" in data
 
 
+def amqp_heartbeats(data: bytes) -> bytes:
+    """Of whole frames from RabbitMQ the heartbeats. A frame: type, channel, size; payload; end."""
+    kept, position = b"", 0
+    while position + 7 <= len(data):
+        end = position + 8 + int.from_bytes(data[position + 3 : position + 7], "big")
+        if data[position] == 8:
+            kept += data[position:end]
+        position = end
+    return kept
+
+
 class Proxy:
     """Listens on `port` of 127.0.0.1 and passes on to host:port.
 
@@ -46,7 +57,7 @@ class Proxy:
         self._cut: Callable[[bytes], bool] | None = None
         self._changed = threading.Condition()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._forgotten: set[socket.socket] = set()
+        self._sieves: dict[socket.socket, Callable[[bytes], bytes]] = {}
         self._closed = False
         self._listener = self._listen(0)
         self.port = self._listener.getsockname()[1]
@@ -73,7 +84,11 @@ class Proxy:
 
     def forget_connections(self) -> None:
         """Swallow for ever what is sent on those there are, and tell nobody; new ones are fine."""
-        self._forgotten.update(end for pair in self._pairs for end in pair)
+        self._sieves.update((end, lambda data: b"") for pair in self._pairs for end in pair)
+
+    def deafen(self, hear: Callable[[bytes], bytes]) -> None:
+        """Let those there are hear only what `hear` leaves of the peer's words, for ever; new ones hear all."""
+        self._sieves.update((server, hear) for _, server in self._pairs)
 
     def cut_response(self, when: Callable[[bytes], bool]) -> None:
         """Break the next connection on which the peer answers like that, in place of the answer."""
@@ -130,7 +145,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._wait_while_black()
-                if source in self._forgotten:
+                data = self._sieves.get(source, bytes)(data)
+                if not data:
                     continue
                 if self._mode == SLOW:
                     self._met()

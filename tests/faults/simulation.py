@@ -1,9 +1,9 @@
 """A world in one thread: real workers, journals and syncs among model peers, and a seed that chooses what comes next.
 
 Nothing here waits or races. Each step of the world is one thing that could happen next: the broker hands messages
-over, a journal commits some of what was asked of it, a stage's thread takes a task, the courier publishes, the reporter and sync
-send, acknowledgements leave, a connection breaks, a delay is over, a process dies. Inside a step the process may die at any
-call of a peer and at any write to its disk; while a handler runs, other steps of its process go on.
+over, a journal commits some of what was asked of it, a stage's thread takes a task, the courier publishes, the reporter
+and sync send, acknowledgements leave, a connection breaks, a delay is over, a process dies. Inside a step the process
+may die at any call of a peer and at any write to its disk; while a handler runs, other steps of its process go on.
 """
 
 from __future__ import annotations
@@ -237,7 +237,9 @@ class Process:
         self.line = self.worker._lines[stage.queue]
         self.courier, self.consumer = self.worker._courier, self.worker.consumer
         self.reporter, self.sync = self.worker._reporter, self.worker._sync
-        self.parcels, self.queue, self.depth, self.untold, self.stale = [], stage.queue, 0, True, True
+        self.parcels, self.queue, self.depth = [], stage.queue, 0
+        self.untold = self.stale = True
+        self.cramped = False
 
     def die(self) -> None:
         """Its memory is gone; its disk has what was written, or after a power cut what survived."""
@@ -276,7 +278,7 @@ class Process:
             found.append(self._sync)
         if self.consumer.settling:
             found.append(self._settle)
-        if self.consumer.paused:
+        if self.consumer.paused or self.cramped:
             found.append(self._make_room)
         return found
 
@@ -299,21 +301,27 @@ class Process:
 
     def _report(self) -> None:
         self.reporter.woken.clear()
-        self.untold = True
-        with contextlib.suppress(DeadlineExceeded):
-            self.untold = self.reporter.report() > 0
+        self.untold = self._push(self.reporter.report)
 
     def _sync(self) -> None:
         self.journal.changed.clear()
-        self.stale = True
-        with contextlib.suppress(Unavailable):
-            self.stale = self.sync.sync() > 0
+        self.stale = self._push(self.sync.sync)
+
+    def _push(self, push) -> bool:
+        """As a feed does it: whether to push again."""
+        try:
+            return push() > 0
+        except apsw.FullError:
+            self.cramped = True
+        except (DeadlineExceeded, Unavailable):
+            pass
+        return True
 
     def _settle(self) -> None:
         self.consumer.settle(self.world.chance.choice((1, 100)))
 
     def _make_room(self) -> None:
-        self.disk.capacity = float("inf")
+        self.disk.capacity, self.cramped = float("inf"), False
         self.consumer.resume()
 
     def _handle(self, job: AnalysisJob, progress) -> Outcome:

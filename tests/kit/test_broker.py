@@ -14,7 +14,7 @@ from eco2.pipeline.v1 import messages_pb2
 from services.kit.broker import Consumer, Message, Publisher, Topology, queue_of, stage_name
 from services.kit.errors import Unavailable
 from tests.conftest import eventually
-from tests.kit.deaf import DeafProxy
+from tests.faults.proxy import Proxy, amqp_heartbeats
 
 WAIT_S = 30
 
@@ -197,7 +197,7 @@ def dead_letters(opened, topology: Topology) -> Inbox:
 
 def test_a_deaf_consumer_finds_out_and_hears_again(opened, topology, servers):
     there = urllib.parse.urlsplit(servers.rabbitmq_url)
-    proxy, arrived, publisher = DeafProxy(there.hostname, there.port), queue.SimpleQueue(), opened(Publisher, topology)
+    proxy, arrived, publisher = Proxy(there.hostname, there.port), queue.SimpleQueue(), opened(Publisher, topology)
 
     def take(deliveries):
         for delivery in deliveries:
@@ -210,7 +210,7 @@ def test_a_deaf_consumer_finds_out_and_hears_again(opened, topology, servers):
     publisher.publish([Message(topology.queues[0], b"1")])
     assert arrived.get(timeout=WAIT_S) == b"1"
     assert consumer.listening
-    proxy.deafen()
+    proxy.deafen(amqp_heartbeats)
     publisher.publish([Message(topology.queues[0], b"2")])
     eventually(lambda: not consumer.listening)
     # Found within the time, and what the broker had sent to deaf ears comes again; the canaries stay our own.

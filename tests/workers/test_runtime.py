@@ -20,6 +20,7 @@ from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit.broker import Message
 from services.kit.errors import invalid
+from tests.conftest import eventually
 from tests.workers.conftest import new_job
 from workers.journal import RUNNING, SUCCESS, Journal, Task
 from workers.progress import Announcer
@@ -327,6 +328,25 @@ def test_an_outcome_that_waste_refuses_becomes_a_failure_and_holds_up_no_other(s
     waste.wait_for(lambda: all(waste.kinds(job.analysis_id) for job in jobs))
     assert [waste.kinds(job.analysis_id) for job in jobs] == [["image"], ["failure"], ["image"]]
     assert waste.outcomes[jobs[1].analysis_id][0].failure.reason == "RESULT_REFUSED"
+
+
+def test_a_journal_that_takes_no_end_stops_the_work_until_it_does(start, send, waste):
+    """Else the same work would be done over and over, until the broker gave its message up."""
+    ran = []
+    worker = start({STAGE_USER_INPUT: lambda job, progress: ran.append(1) or clean(job, progress)})
+    worker._rest_s = WAIT_S
+    ask = worker._journal._ask
+    full = """CREATE TRIGGER full BEFORE UPDATE OF completed_at ON local_tasks WHEN NEW.completed_at IS NOT NULL
+              BEGIN SELECT RAISE(ABORT, 'full'); END"""
+    ask(lambda: worker._journal._db.execute(full).fetchall()).result(WAIT_S)
+    eventually(lambda: worker.consumer.listening)
+    job = send()
+    eventually(lambda: not worker.consumer.listening)
+    assert not waste.outcomes
+    ask(lambda: worker._journal._db.execute("DROP TRIGGER full").fetchall()).result(WAIT_S)
+    worker._resume_at = 0.0
+    waste.wait_for(lambda: waste.kinds(job.analysis_id) == ["image"])
+    assert ran == [1, 1]
 
 
 def test_tasks_down_holds_up_nobody_and_hears_all_of_it_later(start, send, waste, tasks):

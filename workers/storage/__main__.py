@@ -10,10 +10,10 @@ from eco2.recycle_info.v1.internal_pb2_grpc import RecycleInfoInternalServiceStu
 from eco2.tasks.v1.internal_pb2_grpc import TasksInternalServiceStub
 from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 
-from services.kit import cache, config, server, telemetry
+from services.kit import cache, config, telemetry
 from services.kit.broker import Topology
 from services.kit.channel import connect
-from workers import progress
+from workers import process, progress
 from workers.journal import Journal
 from workers.objects import Objects
 from workers.runtime import Worker
@@ -64,9 +64,7 @@ def main() -> None:
         progress.Announcer(board),
         "storage",
     )
-    worker.start().heed_signals()
-    health = server.Server(settings.listen, [], healthy=lambda: worker.consumer.listening)
-    server.run(health, worker.close, objects.close, probe_interval_s=0)
+    process.serve(worker, settings.listen, objects.close)
 
 
 if __name__ == "__main__":
