@@ -45,3 +45,8 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- The nearest centres come from a GiST index over cubes. Not from earthdistance, which is SQL functions over cube whose
+-- bodies need a search_path: a dump that uses them in an index or a column cannot be restored.
+CREATE EXTENSION IF NOT EXISTS cube SCHEMA locations;
+CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA locations;

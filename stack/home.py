@@ -128,6 +128,7 @@ class Ports:
         "edge",
         "envoy_admin",
         "auth",
+        "locations",
         "waste",
         "recycle_info",
         "tasks",

@@ -34,6 +34,7 @@ ROLES = {
 # Service → the variable that holds its database's URL. A service that is listed here runs.
 SERVICES = {
     "auth": "API_AUTH_DB_URL",
+    "locations": "API_LOCATIONS_DB_URL",
     "waste": "API_WASTE_DB_URL",
     "recycle_info": "API_RECYCLE_DB_URL",
     "tasks": "WORKER_DB_URL",

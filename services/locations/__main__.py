@@ -1,0 +1,43 @@
+"""The locations process. Usage: python -m services.locations, configured by the environment (see Config)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from eco2.locations.v1 import internal_pb2_grpc, locations_pb2_grpc
+
+from services.kit import config, server, telemetry
+from services.kit.database import Database
+from services.locations import embedded, store
+from services.locations.rpc import Locations, LocationsInternal
+
+
+@dataclass(frozen=True)
+class Config:
+    listen: str
+    api_locations_db_url: str = config.secret()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def main() -> None:
+    telemetry.setup("locations")
+    settings = config.load(Config)
+    database = Database(settings.api_locations_db_url)
+    centers = embedded.load_centers()
+    with database.writing() as tx:
+        store.sync_centers(tx, centers, now())
+        store.delete_others(tx, embedded.SOURCE, [center.id for center in centers])
+        store.sync_policies(tx, embedded.load_policies())
+    services = [
+        (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations(database, now)),
+        (internal_pb2_grpc.add_LocationsInternalServiceServicer_to_server, LocationsInternal(database, now)),
+    ]
+    server.run(server.Server(settings.listen, services), database.close)
+
+
+if __name__ == "__main__":
+    main()
