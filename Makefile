@@ -51,6 +51,10 @@ test: setup ## run all tests on real servers: [ARGS=…]
 faults: setup ## the fault campaigns at full length: [SEED=…] [COUNT=…] [ARGS=-k power]
 	FAULTS_LONG=1 FAULTS_SEED=$(SEED) FAULTS_COUNT=$(COUNT) $(PYTHON) -m pytest tests/faults -s $(ARGS)
 
+.PHONY: nearest
+nearest: setup ## measure the nearest 20 of a million centres in PostgreSQL: [CENTERS=1000000]
+	CENTERS=$(or $(CENTERS),1000000) $(PYTHON) -m pytest tests/services/locations/test_nearest.py -s -k million
+
 DATA ?= ../shared/data/trashnet
 .PHONY: eval
 eval: setup ## measure the shipped vision head on photos: [DATA=folder with val/]

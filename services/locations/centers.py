@@ -46,7 +46,7 @@ class Center:
 
 
 def identity(name: str, place: str) -> UUID:
-    """The same for the same place, however its name and address are spaced. place: the address, or what stands for it."""
+    """The same for the same place, however it is spaced. place: the address, or what stands for it."""
     return uuid5(_NAMESPACE, f"{plain(name)}|{plain(re.sub(r'[(].*?[)]', '', place))}")
 
 

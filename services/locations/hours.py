@@ -10,6 +10,7 @@ with room for 2880 minutes, so that what runs past midnight stays with the day o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,9 +45,14 @@ def moments(at: datetime) -> tuple[int, int]:
     return DAYS.index(_key(today)) * _ROOM + minute, DAYS.index(_key(before)) * _ROOM + _DAY + minute
 
 
+def moments_multirange(at: datetime) -> str:
+    """`moments`, as PostgreSQL reads an int4multirange: what meets it is open then."""
+    return _written((moment, moment + 1) for moment in moments(at))
+
+
 def multirange(days: Days) -> str:
     """When it is known to be open, as PostgreSQL reads an int4multirange."""
-    return "{" + ",".join(f"[{start},{end})" for start, end in _open_minutes(days)) + "}"
+    return _written(_open_minutes(days))
 
 
 def _open_minutes(days: Days) -> list[tuple[int, int]]:
@@ -56,6 +62,10 @@ def _open_minutes(days: Days) -> list[tuple[int, int]]:
             start, end = _minute(opens), _minute(closes)
             found.append((number * _ROOM + start, number * _ROOM + end + (_DAY if end <= start else 0)))
     return found
+
+
+def _written(ranges: Iterable[tuple[int, int]]) -> str:
+    return "{" + ",".join(f"[{start},{end})" for start, end in ranges) + "}"
 
 
 def _key(day: date) -> str:

@@ -21,10 +21,10 @@ _ALWAYS = re.compile(r"(연중무휴|연중|매일)?\s*24시간(\s*(운영|개�
 
 # What the column of closed days says, once blanks and "every" are taken away.
 _CLOSED = {
-    **{word: ("sat",) for word in ("토", "토요일")},
-    **{word: ("sun",) for word in ("일", "일요일", "일요일휴무")},
-    **{word: ("sat", "sun") for word in ("토일", "주말")},
-    **{word: ("holiday",) for word in ("공휴일", "법정공휴일", "국가공휴일")},
+    **dict.fromkeys(("토", "토요일"), ("sat",)),
+    **dict.fromkeys(("일", "일요일", "일요일휴무"), ("sun",)),
+    **dict.fromkeys(("토일", "주말"), ("sat", "sun")),
+    **dict.fromkeys(("공휴일", "법정공휴일", "국가공휴일"), ("holiday",)),
     "국가공휴일및주말": ("sat", "sun", "holiday"),
 }
 _SOME_HOLIDAYS = re.compile(r"설|추석|명절|신정|1월1일|근로자|노동절")
@@ -48,8 +48,8 @@ def parse(text: str) -> Days:
 def standard(weekday: tuple[str, str], holiday: tuple[str, str], closed: str) -> Days:
     """From the columns of the public standard data sets: (open, close) on weekdays and on holidays, and closed days.
 
-    Nothing says whose the holiday hours are. They are taken for Sunday's and the holidays' only where neither Sunday nor
-    any holiday is closed, since else they tend to be Saturday's; and never for Saturday's.
+    Nothing says whose the holiday hours are. They are taken for those of Sundays and holidays, and only where none of
+    these is closed: else they tend to be Saturday's.
     """
     shut: set[str] = set()
     vague = some = False

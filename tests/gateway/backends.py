@@ -7,6 +7,8 @@ import json
 import sys
 import threading
 
+from eco2.locations.v1 import internal_pb2_grpc as locations_internal
+from eco2.locations.v1 import locations_pb2, locations_pb2_grpc
 from eco2.recycle_info.v1 import internal_pb2_grpc as recycle_info_internal
 from eco2.recycle_info.v1 import recycle_info_pb2, recycle_info_pb2_grpc
 from eco2.tasks.v1 import internal_pb2_grpc as tasks_internal
@@ -84,6 +86,43 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         return recycle_info_pb2.AskResponse(answer=recycle_info_pb2.Answer(text=request.question))
 
 
+class Locations(locations_pb2_grpc.LocationsServiceServicer):
+    def ListPlaces(self, request, context):
+        return locations_pb2.ListPlacesResponse()
+
+    def CreatePlace(self, request, context):
+        place = locations_pb2.Place(name=request.name, latitude=request.latitude, longitude=request.longitude)
+        return locations_pb2.CreatePlaceResponse(place=place)
+
+    def GetPlace(self, request, context):
+        return locations_pb2.GetPlaceResponse(place=locations_pb2.Place(place_id=request.place_id))
+
+    def UpdatePlace(self, request, context):
+        request.place.place_id = request.place_id
+        request.place.address = ",".join(request.update_mask.paths)
+        return locations_pb2.UpdatePlaceResponse(place=request.place)
+
+    def DeletePlace(self, request, context):
+        return locations_pb2.DeletePlaceResponse()
+
+    def ListNearestCenters(self, request, context):
+        asked = f"{request.latitude} {request.longitude} {request.radius_m} {request.open_now}"
+        collection = locations_pb2.Collection(kind=request.kind)
+        center = locations_pb2.Center(name=asked, collections=[collection])
+        return locations_pb2.ListNearestCentersResponse(centers=[center])
+
+    def GetCenter(self, request, context):
+        return locations_pb2.GetCenterResponse(center=locations_pb2.Center(center_id=request.center_id))
+
+    def LocateRegion(self, request, context):
+        region = locations_pb2.Region(name=f"{request.latitude} {request.longitude}")
+        return locations_pb2.LocateRegionResponse(region=region)
+
+    def GetRegionPolicy(self, request, context):
+        region = locations_pb2.Region(region_code=request.region_code)
+        return locations_pb2.GetRegionPolicyResponse(policy=locations_pb2.RegionPolicy(region=region))
+
+
 class Tasks(tasks_pb2_grpc.TasksServiceServicer):
     def ListTasks(self, request, context):
         return tasks_pb2.ListTasksResponse()
@@ -106,10 +145,15 @@ SERVICES = [
     (waste_pb2_grpc.add_WasteServiceServicer_to_server, Waste()),
     (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo()),
     (tasks_pb2_grpc.add_TasksServiceServicer_to_server, Tasks()),
+    (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations()),
     (waste_internal.add_WasteInternalServiceServicer_to_server, waste_internal.WasteInternalServiceServicer()),
     (
         recycle_info_internal.add_RecycleInfoInternalServiceServicer_to_server,
         recycle_info_internal.RecycleInfoInternalServiceServicer(),
+    ),
+    (
+        locations_internal.add_LocationsInternalServiceServicer_to_server,
+        locations_internal.LocationsInternalServiceServicer(),
     ),
     (tasks_internal.add_TasksInternalServiceServicer_to_server, tasks_internal.TasksInternalServiceServicer()),
 ]

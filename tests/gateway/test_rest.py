@@ -52,6 +52,27 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     assert (replayed["dead_letters"][0]["task_id"], replayed["remaining_count"]) == (task, 0)
     assert edge.get("/api/v1/recycle-info/items?query=우유팩").json()["items"][0]["name_ko"] == "우유팩"
     assert edge.post("/api/v1/recycle-info:ask", json={"question": "병?"}).json()["answer"]["text"] == "병?"
+    places, centers = "/api/v1/locations/places", "/api/v1/locations/centers"
+    assert edge.get(places).json() == {"places": [], "next_page_token": ""}
+    made = edge.post(places, json={"name": "집", "latitude": 37.5, "longitude": 127}).json()["place"]
+    assert (made["name"], made["latitude"], made["longitude"]) == ("집", 37.5, 127)
+    assert edge.get(f"{places}/{USER}").json()["place"]["place_id"] == USER
+    changed = edge.client.patch(
+        f"{places}/{USER}?update_mask=name,is_default",
+        json={"name": "회사", "is_default": True},
+        headers=bearer(edge.key.token()),
+    ).json()["place"]
+    assert (changed["place_id"], changed["name"], changed["is_default"]) == (USER, "회사", True)
+    assert changed["address"] == "name,is_default"
+    assert edge.client.delete(f"{places}/{USER}", headers=bearer(edge.key.token())).json() == {}
+    near = edge.get(
+        f"{centers}:nearest?latitude=37.5&longitude=127&kind=CENTER_KIND_BATTERY&radius_m=900&open_now=true"
+    ).json()["centers"][0]
+    assert (near["name"], near["collections"][0]["kind"]) == ("37.5 127.0 900 True", "CENTER_KIND_BATTERY")
+    assert edge.get(f"{centers}/{USER}").json()["center"]["center_id"] == USER
+    regions = "/api/v1/locations/regions"
+    assert edge.get(f"{regions}/11440/policy").json()["policy"]["region"]["region_code"] == "11440"
+    assert edge.get(f"{regions}:locate?latitude=37.5&longitude=127").json()["region"]["name"] == "37.5 127.0"
     assert edge.client.get("/.well-known/jwks.json").json()["keys"][0]["kid"] == edge.key.kid
     assert edge.client.get("/healthz").json() == {"status": "SERVING"}
 
