@@ -17,7 +17,9 @@ _DMS = re.compile(
     r"(?P<degrees>\d{1,3})\s*(?:°|도|º|:|d)\s*(?P<minutes>\d{1,2})\s*(?:['′’분:m])\s*(?P<seconds>\d{1,2}(?:\.\d+)?)"
     r"\s*(?:\"|″|”|초|s|'')?"
 )
-_EMPTY = re.compile(r"[-.·]*|없음|해당\s?없음|null|none|nan|n/a", re.IGNORECASE)
+# The last is what a form says before it is filled in.
+_EMPTY = re.compile(r"[-.·]*|없음|해당\s?없음|null|none|nan|n/a|.*작성하세요.*", re.IGNORECASE)
+_GONE = re.compile(r"운영\s?중단|운영\s?종료|폐업|폐점|폐쇄")
 
 
 class Refused(Exception):
@@ -38,6 +40,8 @@ def center(cells: dict[str, Any], data_set: str, kind: str, source: str, source_
         raise Refused("NO_NAME", "has no name")
     if len(name) > 200:
         raise Refused("NAME_TOO_LONG", f"has a name of {len(name)} letters")
+    if _GONE.search(name):
+        raise Refused("CLOSED_DOWN", f"says that it is no more: {name}")
     latitude, longitude = _coordinates(picked)
     region = regions.locate(latitude, longitude)
     if region is None:
@@ -118,9 +122,6 @@ def _hours(picked: dict[str, Any]) -> dict:
             words.append(f"휴일 {clocks['holiday_open']}~{clocks['holiday_close']}")
         words.append(f"휴무 {closed}" if closed else "")
         return {"days": days, "note": ", ".join(filter(None, words))}
-    # What a form says before it is filled in.
-    if "작성하세요" in text:
-        text = ""
     return {"days": hours_text.parse(text), "note": text}
 
 

@@ -100,12 +100,12 @@ class Locations(pb_grpc.LocationsServiceServicer):
         limit, point = pages.size(request.page_size), (request.latitude, request.longitude)
         marks = (*point, request.kind, request.radius_m, request.open_now)
         after = pages.cursor(request.page_token, (float, UUID), *marks) or _FIRST
-        centers = _nearest(self._database, self._now(), point, request, limit + 1, after)
+        at = self._now()
+        centers = _nearest(self._database, at, point, request, limit + 1, after)
         more = ""
         if len(centers) > limit:
             last = centers[limit - 1]
             more = pages.token([last.chord, str(last.id)], *marks)
-        at = self._now()
         return pb.ListNearestCentersResponse(
             centers=[_center(row, at) for row in centers[:limit]], next_page_token=more
         )

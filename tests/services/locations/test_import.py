@@ -129,6 +129,7 @@ def test_coordinates_are_read_as_people_write_them(run, latitude, longitude):
     [
         (",서울,37.5,127.0,", "NO_NAME"),
         (f"{'가' * 201},서울,37.5,127.0,", "NAME_TOO_LONG"),
+        ("상설판매장(운영중단),서울,37.5,127.0,", "CLOSED_DOWN"),
         ("곳,서울,,,", "NO_COORDINATES"),
         ("곳,서울,0,0,", "NO_COORDINATES"),
         ("곳,서울,-,없음,", "NO_COORDINATES"),
@@ -286,6 +287,8 @@ def test_hours_come_from_columns_or_from_words():
     assert (made["days"]["sun"], made["days"]["holiday"], "sat" in made["days"]) == ([], [], False)
     words = cleaning.center(cells | {"운영시간": "월~금 10:00~19:00 예약제"}, "", "", "s", "").hours
     assert words == {"days": {}, "note": "월~금 10:00~19:00 예약제"}
+    form = cleaning.center(cells | {"운영시간": "운영시간을 작성하세요\n※ 입력시 삭제"}, "", "", "s", "").hours
+    assert form == {"days": {}, "note": ""}
 
 
 def test_deep_json_does_no_harm():
@@ -333,7 +336,7 @@ def test_the_real_data_sets_come_in_whole_and_the_second_time_change_nothing(hou
     first, second = everything(), everything()
     assert not [report.error for report in first if report.error]
     assert sum(report.rows for report in first) == 7727
-    assert {reason for report in first for _, reason, _ in report.refused} <= {"DUPLICATE"}
+    assert {reason for report in first for _, reason, _ in report.refused} <= {"DUPLICATE", "CLOSED_DOWN"}
     for report in first:
         assert report.rows == report.accepted + len(report.refused)
         assert report.accepted > 0.95 * report.rows
