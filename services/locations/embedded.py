@@ -1,8 +1,9 @@
 """What ships with the product: the district offices of Seoul with what they take back, and the policies of districts.
 
-data/offices.json and data/policies.json are ours: facts gathered from the pages that each entry names, read on the date
-in `checked`. An office takes what its own district's page says (confirmed), or what Seoul says of its district offices
-in general (not confirmed). Coordinates are good to about 100 m.
+data/offices.json and data/policies.json are ours: facts in our words, gathered by the date in `checked` from public
+lists and stored copies of pages. source_url is where a fact can be checked, which is not always where it was found. An
+office takes what is said of this one (confirmed), or what Seoul says of district offices in general (not confirmed).
+Coordinates are good to about 100 m.
 """
 
 from __future__ import annotations
