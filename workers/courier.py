@@ -20,7 +20,8 @@ from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit import telemetry
 from services.kit.broker import Message, Publisher, Topology, headers, queue_of
-from workers.journal import FAILURE, PENDING, Task
+from workers.intake import Run
+from workers.journal_file import PENDING, SUCCESS
 
 log = logging.getLogger(__name__)
 
@@ -29,35 +30,30 @@ CONFIRM_S = 10.0
 Parcel = tuple[Any, Message]
 
 
-def pack(
-    task: Task, stage: int, request_id: str, topology: Topology, *, first_attempt: int = 1, stack: str = ""
-) -> Message | None:
-    """What a task that succeeded, failed, or waits to be tried again hands on; None after the last stage.
-
-    first_attempt: with which this round of tries began. stack: of the last error, for a dead letter.
-    """
-    queue_name = queue_of(StageNumber.DESCRIPTOR, stage)
-    told = {telemetry.REQUEST_ID: request_id, headers.ATTEMPT: task.attempt, headers.FIRST_ATTEMPT: first_attempt}
+def pack(run: Run, topology: Topology) -> Message | None:
+    """What a task that succeeded, failed, or waits to be tried again hands on; None after the last stage."""
+    task, stage = run.task, run.stage
+    told = {telemetry.REQUEST_ID: run.request_id}
+    outcome = run.outcome or Outcome.FromString(task.result or b"")
+    part = outcome.WhichOneof("outcome")
+    if task.status == SUCCESS:
+        if part not in AnalysisJob.DESCRIPTOR.fields_by_name:
+            # A completion: nothing comes after it.
+            return None
+        job = AnalysisJob.FromString(task.payload)
+        getattr(job, part).CopyFrom(getattr(outcome, part))
+        return Message(queue_of(StageNumber.DESCRIPTOR, stage.number + 1), job.SerializeToString(), told)
+    told |= {headers.ATTEMPT: task.attempt, headers.FIRST_ATTEMPT: run.first_attempt}
     if task.status == PENDING:
-        failed = task.attempt - first_attempt - 1
+        failed = task.attempt - run.first_attempt - 1
         longest_s = topology.delay_s(failed)
         # Shorter by chance, so that those who failed together do not come back together.
         ttl_ms = round(longest_s * 1000 * random.uniform(0.5, 1))
-        return Message(queue_name, task.payload, told, topology.delay(failed), ttl_ms)
-    outcome = Outcome.FromString(task.result)
-    if task.status == FAILURE:
-        told |= {headers.REASON: outcome.failure.reason, headers.ERROR: (task.error or "")[:2000]}
-        # The end of a stack says most, and all headers together must fit into one frame.
-        told |= {headers.STACK: stack[-8000:], headers.TASK_ID: task.task_id}
-        return Message(queue_name, task.payload, told, topology.dead)
-    part = outcome.WhichOneof("outcome")
-    if part not in AnalysisJob.DESCRIPTOR.fields_by_name:
-        # A completion: nothing comes after it.
-        return None
-    job = AnalysisJob.FromString(task.payload)
-    getattr(job, part).CopyFrom(getattr(outcome, part))
-    next_queue = queue_of(StageNumber.DESCRIPTOR, stage + 1)
-    return Message(next_queue, job.SerializeToString(), {telemetry.REQUEST_ID: request_id})
+        return Message(stage.queue, task.payload, told, topology.delay(failed), ttl_ms)
+    told |= {headers.REASON: outcome.failure.reason, headers.ERROR: (task.error or "")[:2000]}
+    # The end of a stack says most, and all headers together must fit into one frame.
+    told |= {headers.STACK: run.stack[-8000:], headers.TASK_ID: task.task_id}
+    return Message(stage.queue, task.payload, told, topology.dead)
 
 
 class Courier:

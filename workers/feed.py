@@ -12,6 +12,9 @@ from services.kit.errors import Fault
 
 log = logging.getLogger(__name__)
 
+# A batch of so many says that there is load, and the next one waits so long for company.
+_BUSY, _GATHER_S = 16, 0.03
+
 
 class Feed:
     """push: sends one batch and returns how much it was; what it raises is tried again after a growing pause.
@@ -57,3 +60,6 @@ class Feed:
                 if self._closing.is_set():
                     return
                 self._woken.wait(self._idle_s)
+            elif sent >= _BUSY:
+                # Under load a few large batches cost everyone less than many small ones.
+                self._closing.wait(_GATHER_S)

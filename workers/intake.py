@@ -6,11 +6,12 @@ import dataclasses
 
 import protovalidate
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
+from eco2.waste.v1.internal_pb2 import Outcome
 from google.protobuf.message import DecodeError
 
 from services.kit import telemetry
 from services.kit.broker import Delivery, Message, Topology, headers
-from workers.journal import PENDING, Task
+from workers.journal_file import PENDING, Task
 from workers.stages import Stage
 
 
@@ -31,6 +32,8 @@ class Run:
     # With which this round of tries began; a replay of a dead letter begins a new one.
     first_attempt: int = 1
     started: float | None = None
+    # How it ended, when it ended here.
+    outcome: Outcome | None = None
     # Of the last error.
     stack: str = ""
 

@@ -15,8 +15,10 @@ after its commit; its callbacks run on the journal's thread and must be quick.
 
 from __future__ import annotations
 
-import dataclasses
+import collections
+import contextlib
 import logging
+import math
 import os
 import queue
 import threading
@@ -29,44 +31,20 @@ from typing import Any
 import apsw
 
 from workers import journal_file
-from workers.journal_file import JournalError, JournalFull
+from workers.journal_file import FAILURE, NEW, PENDING, RUNNING, SUCCESS, JournalError, JournalFull, Task
 
 log = logging.getLogger(__name__)
 
-PENDING, RUNNING, SUCCESS, FAILURE = "pending", "running", "success", "failure"
-ENDED = (SUCCESS, FAILURE)
 _CACHE_S = 30 * 24 * 3600
-
-_COLUMNS = (
-    "task_id, task_name, status, attempt, user_id, payload, result, error, created_at, started_at, completed_at, "
-    "next_attempt_at, delivered, synced_to_pg, seq"
-)
-_INSERT = f"INSERT OR IGNORE INTO local_tasks ({_COLUMNS}) VALUES ({', '.join('?' * 15)})"
+# How long what is in no hurry waits for company.
+_LATER_S = 0.05
+_INSERT = f"INSERT OR IGNORE INTO local_tasks ({', '.join(NEW)}) VALUES ({', '.join('?' * len(NEW))})"
+_COLUMNS = ", ".join(Task._fields)
 _RANK = {PENDING: 0, RUNNING: 1, SUCCESS: 2, FAILURE: 2}
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Task:
-    """A row; see the module's docstring for the states and the schema for the units."""
-
-    task_id: str
-    task_name: str
-    status: str
-    attempt: int
-    user_id: str
-    payload: bytes
-    result: bytes | None = None
-    error: str | None = None
-    created_at: float = 0.0
-    started_at: float | None = None
-    completed_at: float | None = None
-    next_attempt_at: float | None = None
-    delivered: int = 0
-    synced_to_pg: int = 0
-    seq: int = 0
-
-
 _Request = tuple[Callable[[], Any], Future]
+# Wakes the thread for what is in no hurry.
+_NUDGE: _Request = (lambda: None, Future())
 
 
 class Journal:
@@ -82,6 +60,7 @@ class Journal:
         self._lock = journal_file.claim(folder)
         self._quota_bytes, self._batch, self._clock, self._vfs = quota_bytes, batch, clock, vfs
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._later: collections.deque[_Request] = collections.deque()
         self._closing, self._closed = threading.Lock(), False
         # Set whenever a commit may have left rows to sync.
         self.changed = threading.Event()
@@ -104,15 +83,16 @@ class Journal:
         """
         return self._ask(lambda: self._append(tasks, crashed))
 
-    def record(self, tasks: Iterable[Task]) -> Future[list[bool]]:
-        """Move each forward to the state, attempt, result, error and times given; False where it had moved on."""
-        tasks = list(tasks)
-        return self._ask(lambda: [self._record(task) for task in tasks])
+    def record(
+        self, tasks: Sequence[Task] | Callable[[], Iterable[Task]], *, later: bool = False
+    ) -> Future[list[bool]]:
+        """Move each forward to the state, attempt, result, error and times given; False where it had moved on.
 
-    def undelivered(self, limit: int, after: int = 0) -> Future[list[Task]]:
-        """Ended, but `waste` may not know: in the order it happened, beyond the seq `after`."""
-        where = "completed_at IS NOT NULL AND delivered = 0 AND seq > ? ORDER BY seq LIMIT ?"
-        return self._ask(lambda: self._select(where, (after, limit)))
+        tasks: a function is called in their transaction, and again if that is repeated. later: they may wait a moment
+        for a commit that others need, and come after those.
+        """
+        read = tasks if callable(tasks) else lambda: tasks
+        return self._ask(lambda: [self._record(task) for task in read()], later)
 
     def delivered(self, versions: Iterable[tuple[str, int]]) -> Future[None]:
         """`waste` has these (task_id, seq); a row that has moved on since stays undelivered."""
@@ -120,9 +100,10 @@ class Journal:
         sql = "UPDATE local_tasks SET delivered = 1 WHERE task_id = ? AND seq = ?"
         return self._ask(lambda: self._write(sql, rows))
 
-    def unsynced(self, limit: int) -> Future[list[Task]]:
-        """What `tasks` does not know yet, in the order it happened."""
-        return self._ask(lambda: self._select("synced_to_pg = 0 ORDER BY seq LIMIT ?", (limit,)))
+    def unsynced(self, limit: int, began_before: float = math.inf) -> Future[list[Task]]:
+        """What `tasks` does not know yet, in the order it happened; what has not ended only if it began before then."""
+        where = "synced_to_pg = 0 AND (completed_at IS NOT NULL OR coalesce(started_at, created_at) < ?)"
+        return self._ask(lambda: self._select(f"{where} ORDER BY seq LIMIT ?", (began_before, limit)))
 
     def synced(self, versions: Iterable[tuple[str, int]]) -> Future[None]:
         """`tasks` has these (task_id, seq); a row that has moved on since stays unsynced."""
@@ -160,11 +141,13 @@ class Journal:
         self._thread.join()
         os.close(self._lock)
 
-    def _ask(self, work: Callable[[], Any]) -> Future:
+    def _ask(self, work: Callable[[], Any], later: bool = False) -> Future:
         future: Future = Future()
         with self._closing:
             if not self._closed:
-                self._requests.put((work, future))
+                if later:
+                    self._later.append((work, future))
+                self._requests.put(_NUDGE if later else (work, future))
                 return future
         future.set_exception(JournalError("the journal is closed"))
         return future
@@ -177,15 +160,23 @@ class Journal:
             opened.set_exception(error)
             return
         opened.set_result(None)
-        going = True
-        while going:
-            requests = [self._requests.get()]
-            while requests[-1] is not None and len(requests) < self._batch and not self._requests.empty():
-                requests.append(self._requests.get())
-            if requests[-1] is None:
-                requests.pop()
-                going = False
-            self._commit(requests)
+        request = self._requests.get()
+        while request is not None:
+            if request is _NUDGE:
+                with contextlib.suppress(queue.Empty):
+                    request = self._requests.get(timeout=_LATER_S)
+            requests = []
+            while request is not None:
+                if request is not _NUDGE:
+                    requests.append(request)
+                if len(requests) >= self._batch or self._requests.empty():
+                    break
+                request = self._requests.get()
+            while self._later:
+                requests.append(self._later.popleft())
+            if requests:
+                self._commit(requests)
+            request = request and self._requests.get()
         try:
             self._db.close()
         except apsw.Error as error:
@@ -223,31 +214,38 @@ class Journal:
     def _append(self, tasks: Sequence[Task], crashed: bool) -> list[Task]:
         if self._used_bytes() >= self._quota_bytes:
             raise JournalFull(f"{self.path} has used its quota of {self._quota_bytes} bytes")
-        return [self._take(task, crashed) for task in tasks]
-
-    def _take(self, task: Task, crashed: bool) -> Task:
-        now = self._clock()
+        now, first = self._clock(), self._seq + 1
+        self._seq += len(tasks)
         status, started_at = (RUNNING, now) if crashed else (PENDING, None)
-        new = dataclasses.replace(task, status=status, created_at=now, started_at=started_at, seq=self._next())
-        self._db.execute(_INSERT, dataclasses.astuple(new))
-        if self._db.changes():
-            return new
-        [row] = self._select("task_id = ?", (task.task_id,))
-        if row.status != SUCCESS and task.attempt > row.attempt:
-            return self._again(row, PENDING, task.attempt, row.error)
+        rows = [
+            Task(*task[:2], status, *task[3:6], created_at=now, started_at=started_at, seq=seq)
+            for seq, task in enumerate(tasks, first)
+        ]
+        before = self._db.total_changes()
+        self._db.executemany(_INSERT, [(*row[:6], now, started_at, row.seq) for row in rows])
+        if self._db.total_changes() - before == len(rows):
+            return rows
+        return [self._known(new, task.attempt, crashed) for new, task in zip(rows, tasks, strict=True)]
+
+    def _known(self, new: Task, attempt: int, crashed: bool) -> Task:
+        [row] = self._select("task_id = ?", (new.task_id,))
+        if row.seq == new.seq:
+            return row
+        if row.status != SUCCESS and attempt > row.attempt:
+            return self._again(row, PENDING, attempt, row.error)
         if row.status == RUNNING:
-            return self._again(row, RUNNING, row.attempt + 1, "the worker died over it", started_at=now)
-        if row.status == PENDING and row.attempt == task.attempt and crashed:
-            return self._again(row, RUNNING, row.attempt, row.error, started_at=now)
+            return self._again(row, RUNNING, row.attempt + 1, "the worker died over it", started_at=self._clock())
+        if row.status == PENDING and row.attempt == attempt and crashed:
+            return self._again(row, RUNNING, row.attempt, row.error, started_at=self._clock())
         return row
 
     def _again(self, row: Task, status: str, attempt: int, error: str | None, started_at: float | None = None) -> Task:
-        next_row = dataclasses.replace(
-            row, status=status, attempt=attempt, error=error, started_at=started_at, result=None, completed_at=None,
-            next_attempt_at=None, delivered=0, synced_to_pg=0,
+        next_row = row._replace(
+            status=status, attempt=attempt, error=error, started_at=started_at, result=None, completed_at=None,
+            next_attempt_at=None, delivered=0, synced_to_pg=0, seq=self._seq + 1,
         )  # fmt: skip
         self._record(next_row)
-        return dataclasses.replace(next_row, seq=self._seq)
+        return next_row
 
     def _record(self, task: Task) -> bool:
         rank = _RANK[task.status]

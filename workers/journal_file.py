@@ -5,8 +5,36 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
+
+PENDING, RUNNING, SUCCESS, FAILURE = "pending", "running", "success", "failure"
+ENDED = (SUCCESS, FAILURE)
+
+
+class Task(NamedTuple):
+    """A row of local_tasks: the states are drawn in journal.py, the units are the schema's."""
+
+    task_id: str
+    task_name: str
+    status: str
+    attempt: int
+    user_id: str
+    payload: bytes
+    result: bytes | None = None
+    error: str | None = None
+    created_at: float = 0.0
+    started_at: float | None = None
+    completed_at: float | None = None
+    next_attempt_at: float | None = None
+    delivered: int = 0
+    synced_to_pg: int = 0
+    seq: int = 0
+
+
+# What a new row is given; the rest of it is the schema's.
+NEW = (*Task._fields[:6], "created_at", "started_at", "seq")
 
 # payload is the message as it came and result the outcome as it goes to waste, both protobuf: as JSON each would cost
 # more than all else that happens to a short task. seq grows with every change, and with it the order of sync.

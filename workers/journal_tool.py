@@ -41,7 +41,8 @@ from services.kit.broker import stage_name
 from services.kit.channel import connect
 from services.kit.errors import Fault
 from workers import journal_file
-from workers.journal import ENDED, Journal, JournalError
+from workers.journal import Journal, JournalError
+from workers.journal_file import ENDED
 from workers.reporter import Reporter
 from workers.sync import Sync
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
@@ -22,9 +23,16 @@ _REST_S = 5.0
 
 
 class Announcer:
+    """Announces on a thread of its own: work never waits for looks, and of one analysis only the latest is worth
+    telling."""
+
     def __init__(self, board: Board):
         self._board = board
-        self._resting_until = 0.0
+        self._latest: dict[str, tuple[int, dict[str, str | int]]] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
+        self._thread.start()
 
     def progress(self, job: AnalysisJob, stage: Stage, deadline: float) -> Progress:
         """The progress function of one run. deadline: of the monotonic clock."""
@@ -32,18 +40,33 @@ class Announcer:
         def progress(percent: int) -> None:
             if time.monotonic() > deadline:
                 raise TimedOut
-            self._announce(job, stage, ((stage.number - 1) * 100 + percent) // _COUNT)
+            # 100 is for an analysis whose answer is there, which only `waste` knows.
+            shown = min(((stage.number - 1) * 100 + percent) // _COUNT, 99)
+            fields = {"user_id": job.user_id, "state": "RUNNING", "stage": stage.name, "progress": shown}
+            with self._changed:
+                self._latest[f"analysis:{job.analysis_id}"] = shown, fields
+                self._changed.notify()
 
         return progress
 
-    def _announce(self, job: AnalysisJob, stage: Stage, overall: int) -> None:
-        if time.monotonic() < self._resting_until:
-            return
-        # 100 is for an analysis whose answer is there, which only `waste` knows.
-        shown = min(overall, 99)
-        fields = {"user_id": job.user_id, "state": "RUNNING", "stage": stage.name, "progress": shown}
-        try:
-            self._board.advance(f"analysis:{job.analysis_id}", shown, fields)
-        except Unavailable as fault:
-            self._resting_until = time.monotonic() + _REST_S
-            log.warning("progress is not announced: %s", fault.message)
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._latest or self._closed)
+                if self._closed:
+                    return
+                latest, self._latest = self._latest, {}
+            try:
+                self._board.advance_all((key, seq, fields) for key, (seq, fields) in latest.items())
+            except Unavailable as fault:
+                log.warning("progress is not announced: %s", fault.message)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, _REST_S)
+                    # What waited meanwhile is old.
+                    self._latest.clear()

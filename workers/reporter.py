@@ -16,7 +16,8 @@ from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit.errors import TRANSIENT, Fault, InvalidArgument
 from workers.feed import Feed
-from workers.journal import Journal, Task
+from workers.journal import Journal
+from workers.journal_file import Task
 from workers.stages import GAVE_UP
 
 log = logging.getLogger(__name__)

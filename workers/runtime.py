@@ -12,7 +12,6 @@ the user is told why, and the message goes to the dead-letter queue.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import queue
@@ -29,8 +28,10 @@ from services.kit.broker import Consumer, Delivery, Publisher, Topology
 from services.kit.errors import TRANSIENT
 from workers.courier import Courier, pack
 from workers.intake import Malformed, Run, pack_malformed, read
-from workers.journal import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull
+from workers.journal import Journal
+from workers.journal_file import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, JournalFull
 from workers.progress import Announcer
+from workers.recorder import Recorder
 from workers.reporter import Reporter
 from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
 from workers.sync import Sync
@@ -65,6 +66,8 @@ class Worker:
         self._journal, self._topology, self._announcer = journal, topology, announcer
         self._max_attempts = max_attempts
         self._active: dict[str, Run] = {}
+        self._begun = Recorder(journal, self._noted, status=RUNNING, later=True)
+        self._moved = Recorder(journal, self._recorded)
         self._changed = threading.Condition()
         # While the journal takes nothing: when to try again, and how long to wait the time after.
         self._resume_at, self._rest_s = float("inf"), 1.0
@@ -115,6 +118,7 @@ class Worker:
             feed.finish(1)
         for feed in feeds:
             feed.join(3)
+        self._announcer.close()
         self._journal.close()
 
     # On the consumer's thread.
@@ -157,27 +161,33 @@ class Worker:
             self._rest(error)
             self._give_back(runs)
             return
+        told = []
         for run, row in zip(runs, future.result(), strict=True):
             asked, run.task = run.task.attempt, row
             if row.status in ENDED or (row.status == PENDING and row.attempt > asked):
-                self._hand_on(run)
+                told.append(run)
             elif run.failed >= self._max_attempts:
                 self._end(run, Permanent("WORKER_DIED", GAVE_UP), f"given up: {row.error}")
             elif self._closing.is_set():
                 self._give_back([run])
             else:
                 self._lines[run.stage.queue].put(run)
+        self._hand_on(told)
 
-    def _recorded(self, run: Run, future: Future) -> None:
+    def _recorded(self, runs: list[Run], future: Future) -> None:
         if future.exception() is not None:
-            # It is worked on again, which must not go on until the broker gives the message up.
+            # They are worked on again, which must not go on until the broker gives the messages up.
             self._rest(future.exception())
-            self._give_back([run])
+            self._give_back(runs)
             return
         self._rest_s = 1.0
-        if run.task.status in ENDED:
-            self._reporter.woken.set()
-        self._hand_on(run)
+        self._reporter.woken.set()
+        self._hand_on(runs)
+
+    def _noted(self, runs: list[Run], future: Future) -> None:
+        if future.exception() is not None:
+            # Only the count of deaths suffers; the end has a record of its own.
+            log.warning("the journal did not take that %d tasks run: %s", len(runs), future.exception())
 
     def _rest(self, error: BaseException) -> None:
         # Pauses grow, since each return counts towards the delivery limit; once for all that was on its way here.
@@ -200,9 +210,9 @@ class Worker:
     def _work(self, run: Run) -> None:
         run.started = time.monotonic()
         if run.task.status == PENDING:
-            run.task = dataclasses.replace(run.task, status=RUNNING, started_at=time.time())
+            run.task = run.task._replace(status=RUNNING, started_at=time.time())
             # Not waited for: a message that comes back a second time is RUNNING from its append on.
-            self._journal.record([run.task])
+            self._begun.add(run)
         progress = self._announcer.progress(run.job, run.stage, run.started + run.stage.timeout_s)
         try:
             progress(0)
@@ -210,6 +220,7 @@ class Worker:
             if outcome.WhichOneof("outcome") is None:
                 raise ValueError(f"stage {run.stage.name} found nothing out")
             outcome.analysis_id = run.job.analysis_id
+            run.outcome = outcome
         except Permanent as error:
             run.stack = "".join(traceback.format_exception(error))
             self._end(run, error, str(error))
@@ -235,22 +246,26 @@ class Worker:
     def _end(self, run: Run, error: Permanent, text: str) -> None:
         outcome = Outcome(analysis_id=run.job.analysis_id)
         outcome.failure.reason, outcome.failure.message = error.reason, error.words[run.job.language_code]
+        run.outcome = outcome
         self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=time.time())
 
     def _move(self, run: Run, **values) -> None:
-        run.task = dataclasses.replace(run.task, **values)
+        run.task = run.task._replace(**values)
         run.started = None
-        self._journal.record([run.task]).add_done_callback(lambda future: self._recorded(run, future))
+        self._moved.add(run)
 
     # Handing on and settling, on any thread.
 
-    def _hand_on(self, run: Run) -> None:
-        number, first, stack = run.stage.number, run.first_attempt, run.stack
-        message = pack(run.task, number, run.request_id, self._topology, first_attempt=first, stack=stack)
-        if message is None:
-            self._settle([run])
-        else:
-            self._courier.send(run, message)
+    def _hand_on(self, runs: Iterable[Run]) -> None:
+        last = []
+        for run in runs:
+            message = pack(run, self._topology)
+            if message is None:
+                last.append(run)
+            else:
+                self._courier.send(run, message)
+        if last:
+            self._settle(last)
 
     def _settle(self, runs: Sequence[Run]) -> None:
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
@@ -46,10 +47,10 @@ class Stage:
     prefetch: int
     timeout_s: float
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         return stage_name(StageNumber.DESCRIPTOR, self.number)
 
-    @property
+    @functools.cached_property
     def queue(self) -> str:
         return queue_of(StageNumber.DESCRIPTOR, self.number)

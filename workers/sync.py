@@ -8,17 +8,27 @@ import time
 from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc, tasks_pb2
 from eco2.waste.v1.internal_pb2 import Outcome
 from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.kit.errors import TRANSIENT, Fault
 from workers.feed import Feed
-from workers.journal import Journal, Task
+from workers.journal import Journal
+from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, Task
 
 log = logging.getLogger(__name__)
+
+_STATES = {
+    PENDING: tasks_pb2.TASK_STATE_PENDING,
+    RUNNING: tasks_pb2.TASK_STATE_RUNNING,
+    SUCCESS: tasks_pb2.TASK_STATE_SUCCESS,
+    FAILURE: tasks_pb2.TASK_STATE_FAILURE,
+}
 
 
 class Sync:
     """One thread. batch: rows a call. period_s: the longest pause, whatever happened. keep_s: how long a row that
-    everyone knows stays, so that a late second copy of its message is recognised."""
+    everyone knows stays, so that a late second copy of its message is recognised. settle_s: a state that is over
+    sooner is not sent, except the end."""
 
     def __init__(
         self,
@@ -29,16 +39,19 @@ class Sync:
         batch: int = 1000,
         period_s: float = 300.0,
         keep_s: float = 300.0,
+        settle_s: float = 1.0,
         timeout_s: float = 10.0,
     ):
         self._journal, self._stub, self._worker_name = journal, stub, worker_name
-        self._batch, self._keep_s, self._timeout_s = batch, keep_s, timeout_s
-        self.feed = Feed("sync", self.sync, journal.changed, idle_s=min(period_s, keep_s), longest_s=min(period_s, 30))
+        self._batch, self._keep_s, self._settle_s, self._timeout_s = batch, keep_s, settle_s, timeout_s
+        self.feed = Feed(
+            "sync", self.sync, journal.changed, idle_s=min(period_s, keep_s, settle_s), longest_s=min(period_s, 30)
+        )
 
     def sync(self) -> int:
         """Send one batch and return its size; raises the Fault of `tasks` when it did not take it."""
         self._journal.forget(time.time() - self._keep_s)
-        rows = self._journal.unsynced(self._batch).result()
+        rows = self._journal.unsynced(self._batch, time.time() - self._settle_s).result()
         if rows:
             self._send(rows)
             self._journal.synced((row.task_id, row.seq) for row in rows).result()
@@ -66,21 +79,23 @@ def to_proto(row: Task, worker_name: str) -> tasks_pb2.Task:
         task_id=row.task_id,
         task_name=row.task_name,
         worker_name=worker_name,
-        state=f"TASK_STATE_{row.status.upper()}",
+        state=_STATES[row.status],
         attempt=row.attempt,
         user_id=row.user_id,
         error=(row.error or "")[:10_000],
+        create_time=_timestamp(row.created_at),
+        start_time=_timestamp(row.started_at),
+        complete_time=_timestamp(row.completed_at),
+        next_attempt_time=_timestamp(row.next_attempt_at),
     )
-    for field, seconds in (
-        ("create_time", row.created_at),
-        ("start_time", row.started_at),
-        ("complete_time", row.completed_at),
-        ("next_attempt_time", row.next_attempt_at),
-    ):
-        if seconds is not None:
-            getattr(task, field).FromMicroseconds(round(seconds * 1e6))
-    if row.result is not None and row.status == "success":
+    if row.result is not None and row.status == SUCCESS:
         outcome = Outcome.FromString(row.result)
-        part = json_format.MessageToDict(getattr(outcome, outcome.WhichOneof("outcome")))
-        json_format.ParseDict(part, task.result)
+        task.result.update(json_format.MessageToDict(getattr(outcome, outcome.WhichOneof("outcome"))))
     return task
+
+
+def _timestamp(seconds: float | None) -> Timestamp | None:
+    if seconds is None:
+        return None
+    micros = round(seconds * 1e6)
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)

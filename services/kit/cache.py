@@ -6,7 +6,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import redis
 
@@ -59,9 +59,15 @@ class Board:
 
     def advance(self, key: str, seq: int, fields: Mapping[str, str | int]) -> bool:
         """Set `fields` of the hash when `seq` is greater than its last; False when it was not."""
-        flat = [part for item in fields.items() for part in item]
-        with reaching():
-            return bool(self._script(keys=[key], args=[seq, self._ttl_s, self._channel, key, *flat]))
+        return self.advance_all([(key, seq, fields)])[0]
+
+    def advance_all(self, moves: Iterable[tuple[str, int, Mapping[str, str | int]]]) -> list[bool]:
+        """As `advance` for each (key, seq, fields), in one round trip. When it fails some may have moved."""
+        with reaching(), self._client.pipeline(transaction=False) as pipeline:
+            for key, seq, fields in moves:
+                flat = [part for item in fields.items() for part in item]
+                self._script(keys=[key], args=[seq, self._ttl_s, self._channel, key, *flat], client=pipeline)
+            return [bool(moved) for moved in pipeline.execute()]
 
     def read(self, key: str) -> dict[str, str]:
         """The hash with its `seq`; empty when there is none."""

@@ -14,7 +14,7 @@ from services.kit import pages
 from services.kit.broker import Publisher
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import NotFound, invalid
+from services.kit.errors import InvalidArgument, NotFound, invalid
 from services.tasks import dead_store, replay, states, store
 
 _STATUS = {
@@ -62,13 +62,20 @@ class Tasks(pb_grpc.TasksServiceServicer):
 
     def ListTaskEvents(self, request, context):
         with self._db.reading() as tx:
-            _get_task(tx, context, request.task_id)
+            task = _get_task(tx, context, request.task_id)
             rows = store.list_events(tx, request.task_id)
+        known = [
+            states.Event(row.task_id, row.attempt, row.event_type, row.timestamp, **row.event_data) for row in rows
+        ]
         events = [
             pb.TaskEvent(
-                type=_EVENT_TYPE[row.event_type], event_time=row.timestamp, attempt=row.attempt, **row.event_data
+                type=_EVENT_TYPE[event.event_type],
+                event_time=event.timestamp,
+                attempt=event.attempt,
+                worker_name=event.worker_name,
+                error=event.error,
             )
-            for row in rows
+            for event in states.earliest([*known, *states.own_events(task)])
         ]
         return pb.ListTaskEventsResponse(events=events)
 
@@ -186,29 +193,40 @@ def _dead_letter(row) -> pb.DeadLetter:
 
 
 def _record(task: pb.Task, path: str) -> states.Record:
-    """The record that states.py describes. path: of the task in the request, for errors."""
-    status, ended_at = _STATUS[task.state], _time(task, "complete_time", path)
+    """path: of the task in the request, for errors."""
+    status, ended_at = _STATUS[task.state], _micros(task, "complete_time", path)
     if status in states.ENDED and ended_at is None:
         raise invalid(f"{path}.complete_time", "is required of a task that has ended")
     try:
         result = json_format.MessageToJson(task.result, indent=None) if task.HasField("result") else None
     except (json_format.SerializeToJsonError, ValueError):
         raise invalid(f"{path}.result", "has a number that JSON cannot write") from None
-    return {
-        "task_id": task.task_id,
-        "task_name": task.task_name,
-        "worker_name": task.worker_name,
-        "status": status,
-        "attempt": task.attempt,
-        "user_id": UUID(task.user_id) if task.user_id else None,
-        "result": result,
-        "error": task.error,
-        "created_at": _time(task, "create_time", path),
-        "started_at": _time(task, "start_time", path),
-        "completed_at": ended_at if status in states.ENDED else None,
-        "next_attempt_at": _time(task, "next_attempt_time", path),
-        "ended_at": ended_at,
-    }
+    return states.Record(
+        task.task_id,
+        task.task_name,
+        task.worker_name,
+        status,
+        task.attempt,
+        task.user_id or None,
+        result,
+        task.error,
+        _micros(task, "create_time", path),
+        _micros(task, "start_time", path),
+        ended_at if status in states.ENDED else None,
+        _micros(task, "next_attempt_time", path),
+        ended_at,
+    )
+
+
+def _micros(message, field: str, path: str) -> int | None:
+    if not message.HasField(field):
+        return None
+    time = getattr(message, field)
+    seconds, nanos = time.seconds, time.nanos
+    # Those of google.protobuf.Timestamp.
+    if not (-62_135_596_800 <= seconds <= 253_402_300_799 and 0 <= nanos <= 999_999_999):
+        raise _no_time(path, field)
+    return seconds * 1_000_000 + nanos // 1000
 
 
 def _time(message, field: str, path: str) -> datetime | None:
@@ -217,4 +235,8 @@ def _time(message, field: str, path: str) -> datetime | None:
     try:
         return getattr(message, field).ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise invalid(f"{path}.{field}".lstrip("."), "is not a time between the years 1 and 9999") from None
+        raise _no_time(path, field) from None
+
+
+def _no_time(path: str, field: str) -> InvalidArgument:
+    return invalid(f"{path}.{field}".lstrip("."), "is not a time between the years 1 and 9999")

@@ -67,7 +67,7 @@ class SteppedJournal(Journal):
             return
         opened.set_result(None)
 
-    def _ask(self, work) -> Future:
+    def _ask(self, work, later=False) -> Future:
         future = _Driven(self)
         self._requests.put((work, future))
         return future
@@ -216,6 +216,9 @@ class Announcer:
     def progress(self, job, stage, deadline):
         return lambda percent: None
 
+    def close(self):
+        pass
+
 
 class Process:
     """A worker process with its disk; `start` after each death."""
@@ -237,6 +240,7 @@ class Process:
         self.line = self.worker._lines[stage.queue]
         self.courier, self.consumer = self.worker._courier, self.worker.consumer
         self.reporter, self.sync = self.worker._reporter, self.worker._sync
+        self.sync._settle_s = self.world.chance.choice((0.0, 1e9))
         self.parcels, self.queue, self.depth = [], stage.queue, 0
         self.untold = self.stale = True
         self.cramped = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import uuid
 
@@ -44,7 +43,7 @@ def finish(journal, status: str = SUCCESS, analysis_id: str = "", attempt: int =
         outcome.failure.reason, outcome.failure.message = "NOT_AN_IMAGE", "no photo"
     job = AnalysisJob(analysis_id=outcome.analysis_id, language_code="en").SerializeToString()
     task = Task(f"{outcome.analysis_id}:user_input", "user_input", PENDING, attempt, "", job)
-    ended = dataclasses.replace(task, status=status, result=outcome.SerializeToString(), completed_at=1.0)
+    ended = task._replace(status=status, result=outcome.SerializeToString(), completed_at=1.0)
     journal.append([task])
     journal.record([ended]).result(WAIT_S)
     return outcome.analysis_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import signal
@@ -28,7 +27,7 @@ def journal(tmp_path):
 
 def new_task(attempt: int = 1, **values) -> Task:
     task_id = f"{uuid.uuid4()}:vision_analysis"
-    return dataclasses.replace(Task(task_id, "vision_analysis", PENDING, attempt, "", b"job"), **values)
+    return Task(task_id, "vision_analysis", PENDING, attempt, "", b"job")._replace(**values)
 
 
 def append(journal, task, crashed=False) -> Task:
@@ -37,7 +36,7 @@ def append(journal, task, crashed=False) -> Task:
 
 def record(journal, task, status, **values) -> bool:
     completed_at = 2.0 if status in (SUCCESS, FAILURE) else None
-    moved = dataclasses.replace(task, status=status, completed_at=completed_at, **values)
+    moved = task._replace(status=status, completed_at=completed_at, **values)
     return journal.record([moved]).result(WAIT_S)[0]
 
 
@@ -78,7 +77,7 @@ def test_states_only_move_forward_whatever_the_order(journal):
 def test_a_state_outside_the_vocabulary_is_refused_and_harms_no_other(journal):
     task = append(journal, new_task())
     good = journal.append([new_task()])
-    bad = journal.record([dataclasses.replace(task, status=SUCCESS, completed_at=None)])
+    bad = journal.record([task._replace(status=SUCCESS, completed_at=None)])
     also_good = journal.append([new_task()])
     with pytest.raises(apsw.ConstraintError):
         bad.result(WAIT_S)
@@ -103,7 +102,7 @@ def test_what_a_message_finds_when_it_comes_back(journal, status, attempt, deliv
     task = append(journal, new_task(attempt))
     if status != PENDING:
         record(journal, task, status)
-    row = append(journal, dataclasses.replace(task, attempt=delivered_attempt), crashed)
+    row = append(journal, task._replace(attempt=delivered_attempt), crashed)
     assert (row.status, row.attempt) == expected
     assert journal.unsynced(10).result(WAIT_S) == [row]
 

@@ -2,37 +2,23 @@
 
 import itertools
 import random
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.tasks import states
 
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
+T0 = 1_767_225_600_000_000
 
 
-def at(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
+def at(seconds: float) -> int:
+    return T0 + round(seconds * 1e6)
 
 
-def record(status: str, attempt: int = 1, **values) -> dict:
+def record(status: str, attempt: int = 1, **values) -> states.Record:
     ended_at = at(90 + attempt) if status in states.ENDED else None
-    base = {
-        "task_id": "a:vision",
-        "task_name": "vision",
-        "worker_name": "ai",
-        "status": status,
-        "attempt": attempt,
-        "user_id": None,
-        "result": None,
-        "error": "",
-        "created_at": T0,
-        "started_at": None,
-        "next_attempt_at": None,
-        "ended_at": ended_at,
-        "completed_at": ended_at,
-    }
-    return base | values
+    times = {"created_at": T0, "started_at": None, "next_attempt_at": None, "ended_at": ended_at}
+    base = states.Record("a:vision", "vision", "ai", status, attempt, None, None, "", completed_at=ended_at, **times)
+    return base._replace(**values)
 
 
 FORWARD = [
@@ -58,8 +44,8 @@ def test_merging_loses_neither_the_user_nor_the_earlier_times():
     early = record("running", created_at=at(-5), started_at=at(-1), user_id="u")
     late = record("success", started_at=None)
     for merged in (states.merge(early, late), states.merge(late, early)):
-        assert merged["status"] == "success"
-        assert (merged["user_id"], merged["created_at"], merged["started_at"]) == ("u", at(-5), at(-1))
+        assert merged.status == "success"
+        assert (merged.user_id, merged.created_at, merged.started_at) == ("u", at(-5), at(-1))
 
 
 def test_any_order_and_grouping_gives_the_same():
@@ -81,14 +67,22 @@ def test_any_order_and_grouping_gives_the_same():
 
 def test_a_record_tells_all_that_happened_up_to_it():
     def told(one):
-        return [(event["attempt"], event["event_type"], event["timestamp"]) for event in states.history([one])]
+        return [(event.attempt, event.event_type, event.timestamp) for event in states.history([one])]
 
     assert told(record("pending")) == [(1, "queued", T0)]
-    assert told(record("success", started_at=at(3))) == [
-        (1, "completed", at(91)), (1, "queued", T0), (1, "started", at(3))
+    assert told(record("success", 2, started_at=at(3))) == [
+        (1, "queued", T0), (2, "started", at(3)), (2, "completed", at(92))
     ]  # fmt: skip
     retry = record("pending", 2, error="timed out", next_attempt_at=at(9))
-    assert told(retry) == [(1, "failed", at(9)), (1, "queued", T0), (2, "queued", at(9))]
-    assert [event["error"] for event in states.history([retry])] == ["timed out", "", ""]
+    assert told(retry) == [(1, "queued", T0), (1, "failed", at(9)), (2, "queued", at(9))]
+    assert [event.error for event in states.history([retry])] == ["", "timed out", ""]
     # The exact time, when the worker says it, is the earlier one.
-    assert (1, "failed", at(2)) in told(retry | {"ended_at": at(2)})
+    assert (1, "failed", at(2)) in told(retry._replace(ended_at=at(2)))
+
+
+def test_a_success_at_the_first_attempt_is_told_by_its_row_alone():
+    done = record("success", started_at=at(3))
+    assert states.history([done]) == []
+    told = [(event.attempt, event.event_type, event.timestamp) for event in states.own_events(done)]
+    assert told == [(1, "queued", T0), (1, "started", at(3)), (1, "completed", at(91))]
+    assert states.own_events(record("failure", started_at=at(3))) == states.own_events(record("success", 2)) == []
