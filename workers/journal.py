@@ -94,6 +94,11 @@ class Journal:
         read = tasks if callable(tasks) else lambda: tasks
         return self._ask(lambda: [self._record(task) for task in read()], later)
 
+    def undelivered(self, limit: int, after: int = 0) -> Future[list[Task]]:
+        """Ended, but `waste` may not know: in the order it happened, beyond the seq `after`."""
+        where = "completed_at IS NOT NULL AND delivered = 0 AND seq > ? ORDER BY seq LIMIT ?"
+        return self._ask(lambda: self._select(where, (after, limit)))
+
     def delivered(self, versions: Iterable[tuple[str, int]]) -> Future[None]:
         """`waste` has these (task_id, seq); a row that has moved on since stays undelivered."""
         rows = list(versions)
@@ -248,7 +253,7 @@ class Journal:
         return next_row
 
     def _record(self, task: Task) -> bool:
-        rank = _RANK[task.status]
+        self._seq += 1
         self._db.execute(
             """UPDATE local_tasks
                SET status = ?, attempt = ?, result = ?, error = ?, started_at = coalesce(?, started_at),
@@ -257,8 +262,8 @@ class Journal:
                  CASE status WHEN 'pending' THEN 0 WHEN 'running' THEN 1 ELSE 2 END < ?)""",
             (
                 *(task.status, task.attempt, task.result, task.error, task.started_at),
-                *(task.completed_at, task.next_attempt_at, self._next(), task.task_id),
-                *(task.attempt, task.attempt, rank),
+                *(task.completed_at, task.next_attempt_at, self._seq, task.task_id),
+                *(task.attempt, task.attempt, _RANK[task.status]),
             ),
         )
         return self._db.changes() > 0
@@ -282,10 +287,6 @@ class Journal:
 
     def _select(self, where: str, values: tuple) -> list[Task]:
         return [Task(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM local_tasks WHERE {where}", values)]
-
-    def _next(self) -> int:
-        self._seq += 1
-        return self._seq
 
     def _used_bytes(self) -> int:
         pages = self._db.pragma("page_count") - self._db.pragma("freelist_count")

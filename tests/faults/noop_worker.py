@@ -36,6 +36,9 @@ class Unseen:
     def progress(self, job, stage, deadline):
         return lambda percent: None
 
+    def close(self):
+        pass
+
 
 def work() -> str:
     """Something new each time, so that work done twice can be told."""

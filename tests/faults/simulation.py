@@ -478,7 +478,7 @@ class World:
                 queue = QUEUES[len(reached) - 1]
                 dead = {AnalysisJob.FromString(letter.body).analysis_id for key, letter in self.dead if key == queue}
                 assert job.analysis_id in dead
-            assert [self.rows.pop(task_id)["status"] for task_id in reached] == ended
+            assert [self.rows.pop(task_id).status for task_id in reached] == ended
         assert self.rows == {}
         for task_id, runs in self.runs.items():
             assert runs <= MAX_ATTEMPTS + self.crashes + self.setbacks, f"{task_id} was run {runs} times"
