@@ -33,9 +33,6 @@ class Task(NamedTuple):
     seq: int = 0
 
 
-# What a new row is given; the rest of it is the schema's.
-NEW = (*Task._fields[:6], "created_at", "started_at", "seq")
-
 # payload is the message as it came and result the outcome as it goes to waste, both protobuf: as JSON each would cost
 # more than all else that happens to a short task. seq grows with every change, and with it the order of sync.
 # Times are seconds since 1970.
