@@ -73,7 +73,7 @@ release-contract: ## make today's contract the one that must not break
 	$(BIN)/buf build -o proto/released.binpb
 
 .PHONY: bench
-bench: setup ## measure the durable part beside Celery and dramatiq, in one run: [TASKS=5000] [JSON=1]
+bench: setup ## measure the durable part beside Celery and dramatiq, in one run: [TASKS=20000] [JSON=1]
 	@$(PYTHON) -m tests.bench.workers $(if $(JSON),--json) $(if $(TASKS),--tasks $(TASKS))
 
 .PHONY: lock

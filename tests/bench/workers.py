@@ -1,7 +1,7 @@
 """The durable part beside its peers: python -m tests.bench.workers [--json] [--tasks N] [--rounds N]
 
 Every system gets the same broker, the same PostgreSQL and the same guarantee: a message is acknowledged only after the
-work, and the result is a row in PostgreSQL. A round publishes N tasks that do nothing to each system in turn (a tenth
+work, and the result is a row in PostgreSQL. A round publishes N tasks that do nothing to each system in turn (a twentieth
 of N to the peers), and counts from the first publish to the last row. Then it measures single tasks from publish to the
 commit of their row: at 50 a second, and at three quarters of what Celery prefork reached in the round. Rounds
 alternate, and the table shows medians, since the machine is shared.
@@ -290,7 +290,7 @@ def sync_rate(target: str, count: int, rows: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.add_argument("--tasks", type=int, default=5000, help="tasks a round; a tenth of it for the peers")
+    parser.add_argument("--tasks", type=int, default=20_000, help="tasks a round; a twentieth of it for the peers")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with whole(only=("tasks", "waste")) as mesh, tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
@@ -316,7 +316,7 @@ def main() -> None:
             ceiling: dict[str, list[float]] = {}
             for number in range(arguments.rounds):
                 for system in systems:
-                    count = arguments.tasks if system.name == "ours" else max(200, arguments.tasks // 10)
+                    count = arguments.tasks if system.name == "ours" else max(200, arguments.tasks // 20)
                     measure(system, count, 400, lambda _: systems[0].rates[-1] * LOAD)
                 found = {
                     "sync_rows_per_s": sync_rate(mesh.target("tasks"), 20 * SYNC_ROWS, SYNC_ROWS),
