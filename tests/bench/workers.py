@@ -2,9 +2,9 @@
 
 Every system gets the same broker, the same PostgreSQL and the same guarantee: a message is acknowledged only after the
 work, and the result is a row in PostgreSQL. A round publishes N tasks that do nothing to each system in turn, N/20 to
-the peers, and counts from the first publish to the last row. Then it measures single tasks from publish to the commit of
-their row: at 50 a second, and at three quarters of what Celery prefork reached in the round. Rounds alternate, and the
-table shows medians, since the machine is shared.
+the peers, and counts from the first publish to the last row. Then it measures single tasks from publish to the commit
+of their row: at 50 a second, and at three quarters of what Celery prefork reached in the round. Rounds alternate, and
+the table shows medians, since the machine is shared.
 """
 
 from __future__ import annotations
