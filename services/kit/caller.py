@@ -9,20 +9,36 @@ import grpc
 
 from services.kit.errors import Unauthenticated
 
-USER_ID = "x-claim-sub"
+USER_ID, SESSION_ID = "x-claim-sub", "x-claim-sid"
+# Whom Envoy speaks to. Not x-forwarded-for, which begins with whatever the client wrote into it.
+CLIENT_ADDRESS = "x-client-address"
 
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
+    """session_id: the log-in that the token came from; None when the token names none."""
+
     user_id: UUID
+    session_id: UUID | None = None
 
 
 def get_caller(context: grpc.ServicerContext) -> Caller:
     """The user behind this call. Fails with UNAUTHENTICATED (TOKEN_MISSING) when there is none."""
-    for key, value in context.invocation_metadata():
-        if key == USER_ID:
-            try:
-                return Caller(user_id=UUID(value))
-            except ValueError:
-                raise Unauthenticated("the token names no user", reason="TOKEN_INVALID") from None
-    raise Unauthenticated("an access token is needed", reason="TOKEN_MISSING")
+    metadata = dict(context.invocation_metadata())
+    if USER_ID not in metadata:
+        raise Unauthenticated("an access token is needed", reason="TOKEN_MISSING")
+    try:
+        session = metadata.get(SESSION_ID)
+        return Caller(UUID(metadata[USER_ID]), UUID(session) if session else None)
+    except ValueError:
+        raise Unauthenticated("the token names no user", reason="TOKEN_INVALID") from None
+
+
+def client_address(context: grpc.ServicerContext) -> str:
+    """The IP address from which this call reached the edge; empty when it did not come through it."""
+    return dict(context.invocation_metadata()).get(CLIENT_ADDRESS, "")
+
+
+def user_agent(context: grpc.ServicerContext) -> str:
+    """What the client calls itself; may be empty."""
+    return dict(context.invocation_metadata()).get("user-agent", "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import logging
 import signal
 import threading
@@ -18,7 +20,9 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.kit import telemetry
-from services.kit.errors import TRANSIENT, Fault, InvalidArgument, ResourceExhausted, to_status
+from services.kit.caller import SESSION_ID
+from services.kit.errors import TRANSIENT, Fault, InvalidArgument, ResourceExhausted, Unauthenticated, to_status
+from services.kit.revocations import Revocations
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class Server:
     services: (the generated add_…_to_server, servicer) each. threads: for all rpcs not in a pool.
     draining: set when the server begins to stop; long rpcs watch it and end with what they have.
     healthy: asked once a second; while it says no, health says NOT_SERVING.
+    revocations: the sessions whose tokens are refused, with UNAUTHENTICATED (SESSION_ENDED); a stream of such a session
+    ends the same way before its next message.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class Server:
         pools: Iterable[Pool] = (),
         draining: threading.Event | None = None,
         healthy: Callable[[], bool] | None = None,
+        revocations: Revocations | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ):
         pools = tuple(pools)
@@ -68,7 +75,7 @@ class Server:
         self._health = health.HealthServicer(experimental_non_blocking=True)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
-            interceptors=[_Gate(pools)],
+            interceptors=[_Gate(pools, revocations)],
             # Above every pool's limit, since past it health itself is refused and a pod only busy would be ejected.
             maximum_concurrent_rpcs=256 + 2 * sum(pool.limit for pool in pools),
             options=[
@@ -130,9 +137,11 @@ def run(server: Server, *closing: Callable[[], None], probe_interval_s: float = 
 
 
 class _Gate(grpc.ServerInterceptor):
-    """What every rpc of ours passes: request id, deadline, validation, faults. Health and reflection pass untouched."""
+    """What every rpc of ours passes: request id, deadline, session, validation, faults. Health and reflection pass
+    untouched."""
 
-    def __init__(self, pools: tuple[Pool, ...]):
+    def __init__(self, pools: tuple[Pool, ...], revocations: Revocations | None):
+        self._revocations = revocations
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
         self._lanes = {method: lane for lane in map(_Lane, pools) for method in lane.pool.methods}
 
@@ -149,10 +158,11 @@ class _Gate(grpc.ServerInterceptor):
         lane = self._lanes.get(method)
         if handler.request_streaming:
             raise TypeError(f"{method}: no service of ours streams requests")
+        call = functools.partial(_Call, method, self._revocations)
         if handler.response_streaming:
-            behavior, make = _stream(method, handler.unary_stream, lane), grpc.unary_stream_rpc_method_handler
+            behavior, make = _stream(call, handler.unary_stream, lane), grpc.unary_stream_rpc_method_handler
         else:
-            behavior, make = _unary(method, handler.unary_unary, lane), grpc.unary_unary_rpc_method_handler
+            behavior, make = _unary(call, handler.unary_unary, lane), grpc.unary_unary_rpc_method_handler
         if lane:
             # Honoured only on the outermost function; experimental in grpcio, so its version is pinned and this tested.
             behavior.experimental_thread_pool = lane.threads
@@ -177,9 +187,10 @@ class _Lane:
         self.free.release()
 
 
-def _unary(method: str, behavior: Callable, lane: _Lane | None) -> Callable:
+def _unary(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, lane: _Lane | None) -> Callable:
     def call(request, context):
-        with _Call(method, context):
+        with make(context) as current:
+            current.check_session()
             _validate(request)
             if lane is None:
                 return behavior(request, context)
@@ -189,15 +200,15 @@ def _unary(method: str, behavior: Callable, lane: _Lane | None) -> Callable:
     return call
 
 
-def _stream(method: str, behavior: Callable, lane: _Lane | None) -> Callable:
+def _stream(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, lane: _Lane | None) -> Callable:
     def call(request, context) -> Iterator:
-        with _Call(method, context):
+        with make(context) as current:
+            current.check_session()
             _validate(request)
-            if lane is None:
-                yield from behavior(request, context)
-                return
-            with lane:
-                yield from behavior(request, context)
+            with lane or contextlib.nullcontext():
+                for message in behavior(request, context):
+                    current.check_session()
+                    yield message
 
     return call
 
@@ -205,16 +216,22 @@ def _stream(method: str, behavior: Callable, lane: _Lane | None) -> Callable:
 class _Call:
     """One call: binds its request id and deadline, turns what is raised into a status, and logs the outcome."""
 
-    def __init__(self, method: str, context: grpc.ServicerContext):
-        self._method, self._context = method, context
+    def __init__(self, method: str, revocations: Revocations | None, context: grpc.ServicerContext):
+        self._method, self._revocations, self._context = method, revocations, context
 
-    def __enter__(self) -> None:
+    def check_session(self) -> None:
+        if self._session and self._revocations and self._revocations.ended(self._session):
+            raise Unauthenticated("this session has ended; log in again", reason="SESSION_ENDED")
+
+    def __enter__(self) -> _Call:
         self._started = time.monotonic()
         metadata = dict(self._context.invocation_metadata())
+        self._session = metadata.get(SESSION_ID)
         self._bound = telemetry.bound(metadata.get(telemetry.REQUEST_ID, ""))
         self._bound.__enter__()
         remaining = self._context.time_remaining()
         self._token = _deadline.set(float("inf") if remaining is None else self._started + remaining)
+        return self
 
     def __exit__(self, kind, error, trace) -> None:
         try:

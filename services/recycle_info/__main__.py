@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from eco2.recycle_info.v1 import internal_pb2_grpc, recycle_info_pb2_grpc
 
-from services.kit import config, server, telemetry
+from services.kit import cache, config, revocations, server, telemetry
 from services.kit.database import Database
 from services.recycle_info import corpus, store
 from services.recycle_info.catalogue import Catalogue, item_id, rule_id
@@ -17,6 +17,7 @@ from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
 class Config:
     listen: str
     api_recycle_db_url: str = config.secret()
+    redis_url: str = config.secret()
 
 
 def main() -> None:
@@ -31,7 +32,8 @@ def main() -> None:
         (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(database, catalogue)),
         (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(catalogue)),
     ]
-    server.run(server.Server(settings.listen, services), database.close)
+    ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
+    server.run(server.Server(settings.listen, services, revocations=ended), ended.close, database.close)
 
 
 if __name__ == "__main__":

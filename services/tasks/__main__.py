@@ -7,7 +7,7 @@ import dataclasses
 from eco2.pipeline.v1 import messages_pb2
 from eco2.tasks.v1 import internal_pb2_grpc, tasks_pb2_grpc
 
-from services.kit import config, server, telemetry
+from services.kit import cache, config, revocations, server, telemetry
 from services.kit.broker import Publisher, Topology
 from services.kit.database import Database
 from services.tasks import rpc
@@ -20,6 +20,7 @@ class Config:
     listen: str
     worker_db_url: str = config.secret()
     rabbitmq_url: str = config.secret()
+    redis_url: str = config.secret()
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
     db = Database(settings.worker_db_url, pool_size=6)
     topology = Topology.of(messages_pb2.Stage.DESCRIPTOR)
     publisher = Publisher(settings.rabbitmq_url, topology, name="tasks-replay", timeout_s=CONFIRM_S - 1)
+    ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
     drain = Drain(db, settings.rabbitmq_url, topology)
     services = [
         (tasks_pb2_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db, publisher)),
@@ -45,7 +47,13 @@ def main() -> None:
         reason="TOO_MANY_REPLAYS",
     )
     drain.start()
-    server.run(server.Server(settings.listen, services, pools=[replays]), drain.close, publisher.close, db.close)
+    server.run(
+        server.Server(settings.listen, services, pools=[replays], revocations=ended),
+        drain.close,
+        publisher.close,
+        ended.close,
+        db.close,
+    )
 
 
 if __name__ == "__main__":

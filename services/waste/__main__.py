@@ -9,7 +9,7 @@ from threading import Event
 from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import internal_pb2_grpc, waste_pb2_grpc
 
-from services.kit import cache, config, server, telemetry
+from services.kit import cache, config, revocations, server, telemetry
 from services.kit.broker import Publisher, Topology
 from services.kit.database import Database
 from services.waste.outcomes import WasteInternal
@@ -47,6 +47,7 @@ def main() -> None:
     redis = cache.connect(settings.redis_url, PROGRESS_DB)
     board = cache.Board(redis, PROGRESS_CHANNEL, PROGRESS_TTL_S)
     listener = cache.Listener(redis, PROGRESS_CHANNEL)
+    ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
     bucket = Bucket(
         settings.s3_endpoint_url,
         settings.s3_public_url,
@@ -70,10 +71,11 @@ def main() -> None:
     )
     relay.start()
     server.run(
-        server.Server(settings.listen, services, pools=[waits], draining=draining),
+        server.Server(settings.listen, services, pools=[waits], draining=draining, revocations=ended),
         relay.close,
         publisher.close,
         listener.close,
+        ended.close,
         database.close,
     )
 
