@@ -18,6 +18,8 @@ ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=30)
 # How long a refresh token that was exchanged may be exchanged again, for parallel calls and lost answers.
 GRACE = timedelta(seconds=10)
+# How long the link of a mail works.
+RESET_LIFETIME = timedelta(minutes=30)
 
 _P256_BYTES = 32
 
@@ -69,11 +71,9 @@ class Issuer:
         return jwt.encode(claims, self._key.private, algorithm="ES256", headers={"kid": self._key.kid})
 
 
-class SuccessionKey:
-    """The secret that derives a refresh token's successor from it.
-
-    Since the successor is derived, only hashes need be stored, and yet every exchange of one token gives the same one.
-    """
+class TokenKey:
+    """The secret that derives tokens, so that only their hashes need be stored and each can yet be made again: the
+    successor of a refresh token, the same at every exchange, and the token of a reset, the same in every mail."""
 
     def __init__(self, secret: str):
         """Fails with ValueError when it is short enough to be guessed."""
@@ -84,6 +84,10 @@ class SuccessionKey:
     def successor(self, token: str) -> str:
         return _base64url(hmac.digest(self._secret, token.encode(), "sha256"))
 
+    def reset_token(self, reset_id: UUID) -> str:
+        # No refresh token begins like this, so none has it for its successor.
+        return _base64url(hmac.digest(self._secret, b"password reset " + reset_id.bytes, "sha256"))
+
 
 def new_refresh_token() -> str:
     """The first of a family."""
@@ -91,7 +95,7 @@ def new_refresh_token() -> str:
 
 
 def digest(token: str) -> bytes:
-    """What is stored of a refresh token. It has 256 random bits, so a plain hash cannot be searched."""
+    """What is stored of a refresh or reset token. It has 256 random bits, so a plain hash cannot be searched."""
     return hashlib.sha256(token.encode()).digest()
 
 

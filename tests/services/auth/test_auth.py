@@ -1,98 +1,33 @@
 """The auth service over the wire, on real PostgreSQL, with a clock that the test moves."""
 
 import base64
-import dataclasses
 import hashlib
 import json
 import logging
-import secrets
 import threading
 from concurrent import futures
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 
+import argon2
 import jwt
 import psycopg
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from eco2.auth.v1 import auth_pb2 as pb
-from eco2.auth.v1 import auth_pb2_grpc as pb_grpc
 
-from services.auth import passwords, rpc, tokens
+from services.auth import passwords
 from services.kit import config, errors, telemetry
-from services.kit.database import Database
-
-ISSUER, AUDIENCE = "https://test", "test-api"
-PASSWORD = "correct horse battery"
-
-
-def pem(key) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-
-
-KEY = tokens.SigningKey(pem(ec.generate_private_key(ec.SECP256R1())))
-SUCCESSION = tokens.SuccessionKey(secrets.token_hex(32))
-
-
-class Clock:
-    def __init__(self):
-        self.now = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **span: float) -> None:
-        self.now += timedelta(**span)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def start(database, serve, clock):
-    """Starts one more replica; gives a stub to it."""
-
-    def one(**pool) -> pb_grpc.AuthServiceStub:
-        servicer = rpc.Auth(database("auth"), tokens.Issuer((KEY,), ISSUER, AUDIENCE), SUCCESSION, clock)
-        pools = [dataclasses.replace(rpc.LOGINS, **pool)]
-        return pb_grpc.AuthServiceStub(serve((pb_grpc.add_AuthServiceServicer_to_server, servicer), pools=pools))
-
-    return one
-
-
-@pytest.fixture
-def auth(start):
-    return start()
-
-
-@pytest.fixture
-def owner(postgres, database_name):
-    """The superuser, to look at what is stored."""
-    with psycopg.connect(postgres.url(database_name), autocommit=True) as connection:
-        yield connection
-
-
-def register(auth, username="mina", email="Mina@example.com", password=PASSWORD) -> pb.RegisterResponse:
-    return auth.Register(pb.RegisterRequest(username=username, email=email, password=password))
-
-
-def login(auth, username="mina", password=PASSWORD) -> pb.LoginResponse:
-    return auth.Login(pb.LoginRequest(username=username, password=password))
-
-
-def refresh(auth, token: str) -> str:
-    return auth.Refresh(pb.RefreshRequest(refresh_token=token)).tokens.refresh_token
-
-
-def claims_of(access_token: str, now: datetime) -> dict:
-    """Verified by the signature, issuer and audience; the times are the test's clock's."""
-    options = {"verify_exp": False, "verify_iat": False}
-    key = jwt.PyJWK(KEY.jwk).key
-    return jwt.decode(access_token, key, algorithms=["ES256"], issuer=ISSUER, audience=AUDIENCE, options=options)
+from services.kit.cache import connect
+from tests.services.auth.conftest import (
+    AUDIENCE,
+    ISSUER,
+    PASSWORD,
+    claims_of,
+    login,
+    pem,
+    refresh,
+    register,
+)
 
 
 def refused(auth, token: str) -> str:
@@ -168,7 +103,7 @@ def test_bad_input_names_its_field(auth, request_type, fields, field):
 
 
 def test_too_many_log_ins_at_once_are_refused_and_other_calls_go_on(start, owner):
-    auth = start(limit=1)
+    auth = start(limit=1).auth
     register(auth)
     with futures.ThreadPoolExecutor(3) as threads:
         with owner.transaction():
@@ -184,7 +119,7 @@ def test_too_many_log_ins_at_once_are_refused_and_other_calls_go_on(start, owner
         assert let_in.result(10).user.username == "mina"
 
 
-def test_the_published_key_verifies_an_access_token(auth, clock):
+def test_the_published_key_verifies_an_access_token(auth):
     made = register(auth)
     answer, call = auth.GetJwks.with_call(pb.GetJwksRequest())
     assert dict(call.initial_metadata())["cache-control"].startswith("public, max-age=")
@@ -194,7 +129,7 @@ def test_the_published_key_verifies_an_access_token(auth, clock):
     members = {"crv": jwk.crv, "kty": jwk.kty, "x": jwk.x, "y": jwk.y}
     thumbprint = hashlib.sha256(json.dumps(members, sort_keys=True, separators=(",", ":")).encode()).digest()
     assert jwk.kid == base64.urlsafe_b64encode(thumbprint).decode().rstrip("=")
-    claims = claims_of(made.tokens.access_token, clock.now)
+    claims = claims_of(made.tokens.access_token)
     assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp"}
     assert (claims["sub"], claims["exp"] - claims["iat"]) == (made.user.user_id, 900)
 
@@ -202,30 +137,32 @@ def test_the_published_key_verifies_an_access_token(auth, clock):
 def test_refresh_tokens_rotate_within_one_session(auth, clock):
     made = register(auth)
     first, seen = made.tokens.refresh_token, {made.tokens.refresh_token}
-    session = claims_of(made.tokens.access_token, clock.now)["sid"]
+    session = claims_of(made.tokens.access_token)["sid"]
     for _ in range(5):
         clock.advance(days=29)
         answer = auth.Refresh(pb.RefreshRequest(refresh_token=first)).tokens
         first = answer.refresh_token
         seen.add(first)
-        claims = claims_of(answer.access_token, clock.now)
+        claims = claims_of(answer.access_token)
         assert (claims["sub"], claims["sid"]) == (made.user.user_id, session)
     assert len(seen) == 6
 
 
 def test_concurrent_exchanges_of_one_token_get_one_successor(start, owner):
-    replicas = [start(), start()]
+    replicas = [start().auth, start().auth]
     token = register(replicas[0]).tokens.refresh_token
-    together = threading.Barrier(20)
+    together = threading.Barrier(50)
 
     def exchange(number: int) -> str:
         together.wait(10)
         return refresh(replicas[number % 2], token)
 
-    with futures.ThreadPoolExecutor(20) as threads:
-        successors = set(threads.map(exchange, range(20)))
+    with futures.ThreadPoolExecutor(50) as threads:
+        successors = set(threads.map(exchange, range(50)))
     assert len(successors) == 1
     assert owner.execute("SELECT count(*) FROM auth.refresh_tokens").fetchone() == (2,)
+    # Nobody is logged out: the one successor goes on.
+    assert refresh(replicas[0], successors.pop())
 
 
 def test_a_second_use_after_the_grace_revokes_the_session_and_no_other(auth, clock, owner):
@@ -294,6 +231,8 @@ def test_bad_keys_are_configuration_errors_that_do_not_repeat_them(bad):
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
         "API_AUTH_DB_URL": "postgresql://",
+        "REDIS_URL": "redis://",
+        "LOGIN_ACCOUNT_LIMIT": "10 in 5 minutes",
         "JWT_KEY": bad,
         "REFRESH_TOKEN_KEY": "short",
     }
@@ -301,12 +240,40 @@ def test_bad_keys_are_configuration_errors_that_do_not_repeat_them(bad):
         config.load(Config, environ)
     assert "JWT_KEY: is not a" in str(caught.value)
     assert "REFRESH_TOKEN_KEY: must have" in str(caught.value)
+    assert "LOGIN_ACCOUNT_LIMIT: must be a count" in str(caught.value)
     assert bad not in str(caught.value)
 
 
-def test_the_database_may_be_gone(serve, clock):
-    db = Database("postgresql://nobody@127.0.0.1:1/none")
-    servicer = rpc.Auth(db, tokens.Issuer((KEY,), ISSUER, AUDIENCE), SUCCESSION, clock)
+def test_the_database_may_be_gone(auth, postgres, database_name):
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api_auth_role'")
     with pytest.raises(errors.Unavailable):
-        refresh(pb_grpc.AuthServiceStub(serve((pb_grpc.add_AuthServiceServicer_to_server, servicer))), "token")
-    db.close()
+        refresh(auth, "token")
+
+
+def test_a_hash_with_old_parameters_is_renewed_at_log_in(auth, owner):
+    register(auth)
+    old = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    owner.execute("UPDATE auth.users SET password_hash = %s", [old])
+    login(auth)
+    [(renewed,)] = owner.execute("SELECT password_hash FROM auth.users").fetchall()
+    assert renewed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    login(auth)
+    assert owner.execute("SELECT password_hash FROM auth.users").fetchall() == [(renewed,)]
+
+
+def test_every_key_in_redis_has_an_end_and_names_nobody(auth, redis_url):
+    made = register(auth)
+    with pytest.raises(errors.Unauthenticated):
+        login(auth, password="incorrect horse")
+    auth.Logout(pb.LogoutRequest(refresh_token=made.tokens.refresh_token))
+    found = 0
+    for db in (0, 3):
+        client = connect(redis_url, db)
+        for key in client.scan_iter():
+            found += 1
+            assert client.ttl(key) > 0, key
+            assert made.user.user_id not in key
+            assert "mina" not in key
+    assert found == 3

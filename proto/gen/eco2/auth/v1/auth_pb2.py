@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x63o2/auth/v1/auth.proto\x12\x0c\x65\x63o2.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"{\n\x0fRegisterRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x10\x03\x18\x64\x32\x12^[\\p{L}\\p{N}._-]+$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12\x1c\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\xc8\x01\"Z\n\x10RegisterResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.eco2.auth.v1.User\x12$\n\x06tokens\x18\x02 \x01(\x0b\x32\x14.eco2.auth.v1.Tokens\"J\n\x0cLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"W\n\rLoginResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.eco2.auth.v1.User\x12$\n\x06tokens\x18\x02 \x01(\x0b\x32\x14.eco2.auth.v1.Tokens\"3\n\x0eRefreshRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"7\n\x0fRefreshResponse\x12$\n\x06tokens\x18\x01 \x01(\x0b\x32\x14.eco2.auth.v1.Tokens\"2\n\rLogoutRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x10\n\x0eLogoutResponse\"\x10\n\x0eGetJwksRequest\"2\n\x0fGetJwksResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.eco2.auth.v1.Jwk\"\\\n\x03Jwk\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03kty\x18\x02 \x01(\t\x12\x0b\n\x03\x61lg\x18\x03 \x01(\t\x12\x0b\n\x03use\x18\x04 \x01(\t\x12\x0b\n\x03\x63rv\x18\x05 \x01(\t\x12\t\n\x01x\x18\x06 \x01(\t\x12\t\n\x01y\x18\x07 \x01(\t2\x91\x04\n\x0b\x41uthService\x12k\n\x08Register\x12\x1d.eco2.auth.v1.RegisterRequest\x1a\x1e.eco2.auth.v1.RegisterResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/auth/register:\x01*\x12_\n\x05Login\x12\x1a.eco2.auth.v1.LoginRequest\x1a\x1b.eco2.auth.v1.LoginResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/auth/login:\x01*\x12g\n\x07Refresh\x12\x1c.eco2.auth.v1.RefreshRequest\x1a\x1d.eco2.auth.v1.RefreshResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/auth/refresh:\x01*\x12\x63\n\x06Logout\x12\x1b.eco2.auth.v1.LogoutRequest\x1a\x1c.eco2.auth.v1.LogoutResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/api/v1/auth/logout:\x01*\x12\x66\n\x07GetJwks\x12\x1c.eco2.auth.v1.GetJwksRequest\x1a\x1d.eco2.auth.v1.GetJwksResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65\x63o2/auth/v1/auth.proto\x12\x0c\x65\x63o2.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"{\n\x0fRegisterRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x10\x03\x18\x64\x32\x12^[\\p{L}\\p{N}._-]+$\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\x12\x1c\n\x08password\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\xc8\x01\"Z\n\x10RegisterResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.eco2.auth.v1.User\x12$\n\x06tokens\x18\x02 \x01(\x0b\x32\x14.eco2.auth.v1.Tokens\"J\n\x0cLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"W\n\rLoginResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.eco2.auth.v1.User\x12$\n\x06tokens\x18\x02 \x01(\x0b\x32\x14.eco2.auth.v1.Tokens\"3\n\x0eRefreshRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"7\n\x0fRefreshResponse\x12$\n\x06tokens\x18\x01 \x01(\x0b\x32\x14.eco2.auth.v1.Tokens\"2\n\rLogoutRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x10\n\x0eLogoutResponse\"8\n\x1bRequestPasswordResetRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x18\xff\x01`\x01\"\x1e\n\x1cRequestPasswordResetResponse\"S\n\x14ResetPasswordRequest\x12\x19\n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\xc8\x01\"\x17\n\x15ResetPasswordResponse\"\x10\n\x0eGetJwksRequest\"2\n\x0fGetJwksResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.eco2.auth.v1.Jwk\"\\\n\x03Jwk\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03kty\x18\x02 \x01(\t\x12\x0b\n\x03\x61lg\x18\x03 \x01(\t\x12\x0b\n\x03use\x18\x04 \x01(\t\x12\x0b\n\x03\x63rv\x18\x05 \x01(\t\x12\t\n\x01x\x18\x06 \x01(\t\x12\t\n\x01y\x18\x07 \x01(\t2\xb3\x06\n\x0b\x41uthService\x12k\n\x08Register\x12\x1d.eco2.auth.v1.RegisterRequest\x1a\x1e.eco2.auth.v1.RegisterResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/auth/register:\x01*\x12_\n\x05Login\x12\x1a.eco2.auth.v1.LoginRequest\x1a\x1b.eco2.auth.v1.LoginResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/auth/login:\x01*\x12g\n\x07Refresh\x12\x1c.eco2.auth.v1.RefreshRequest\x1a\x1d.eco2.auth.v1.RefreshResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/auth/refresh:\x01*\x12\x63\n\x06Logout\x12\x1b.eco2.auth.v1.LogoutRequest\x1a\x1c.eco2.auth.v1.LogoutResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/api/v1/auth/logout:\x01*\x12\x9c\x01\n\x14RequestPasswordReset\x12).eco2.auth.v1.RequestPasswordResetRequest\x1a*.eco2.auth.v1.RequestPasswordResetResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/auth/password:requestReset:\x01*\x12\x80\x01\n\rResetPassword\x12\".eco2.auth.v1.ResetPasswordRequest\x1a#.eco2.auth.v1.ResetPasswordResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/auth/password:reset:\x01*\x12\x66\n\x07GetJwks\x12\x1c.eco2.auth.v1.GetJwksRequest\x1a\x1d.eco2.auth.v1.GetJwksResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESHREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_LOGOUTREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['email']._loaded_options = None
+  _globals['_REQUESTPASSWORDRESETREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\377\001`\001'
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['token']._loaded_options = None
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['token']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
+  _globals['_RESETPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\272H\007r\005\020\010\030\310\001'
   _globals['_AUTHSERVICE'].methods_by_name['Register']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['Register']._serialized_options = b'\202\323\344\223\002\032\"\025/api/v1/auth/register:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['Login']._loaded_options = None
@@ -56,6 +62,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHSERVICE'].methods_by_name['Refresh']._serialized_options = b'\202\323\344\223\002\031\"\024/api/v1/auth/refresh:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['Logout']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['Logout']._serialized_options = b'\202\323\344\223\002\030\"\023/api/v1/auth/logout:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['RequestPasswordReset']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['RequestPasswordReset']._serialized_options = b'\202\323\344\223\002\'\"\"/api/v1/auth/password:requestReset:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['ResetPassword']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['ResetPassword']._serialized_options = b'\202\323\344\223\002 \"\033/api/v1/auth/password:reset:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['GetJwks']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['GetJwks']._serialized_options = b'\202\323\344\223\002\030\022\026/.well-known/jwks.json'
   _globals['_USER']._serialized_start=133
@@ -78,12 +88,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGOUTREQUEST']._serialized_end=857
   _globals['_LOGOUTRESPONSE']._serialized_start=859
   _globals['_LOGOUTRESPONSE']._serialized_end=875
-  _globals['_GETJWKSREQUEST']._serialized_start=877
-  _globals['_GETJWKSREQUEST']._serialized_end=893
-  _globals['_GETJWKSRESPONSE']._serialized_start=895
-  _globals['_GETJWKSRESPONSE']._serialized_end=945
-  _globals['_JWK']._serialized_start=947
-  _globals['_JWK']._serialized_end=1039
-  _globals['_AUTHSERVICE']._serialized_start=1042
-  _globals['_AUTHSERVICE']._serialized_end=1571
+  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_start=877
+  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_end=933
+  _globals['_REQUESTPASSWORDRESETRESPONSE']._serialized_start=935
+  _globals['_REQUESTPASSWORDRESETRESPONSE']._serialized_end=965
+  _globals['_RESETPASSWORDREQUEST']._serialized_start=967
+  _globals['_RESETPASSWORDREQUEST']._serialized_end=1050
+  _globals['_RESETPASSWORDRESPONSE']._serialized_start=1052
+  _globals['_RESETPASSWORDRESPONSE']._serialized_end=1075
+  _globals['_GETJWKSREQUEST']._serialized_start=1077
+  _globals['_GETJWKSREQUEST']._serialized_end=1093
+  _globals['_GETJWKSRESPONSE']._serialized_start=1095
+  _globals['_GETJWKSRESPONSE']._serialized_end=1145
+  _globals['_JWK']._serialized_start=1147
+  _globals['_JWK']._serialized_end=1239
+  _globals['_AUTHSERVICE']._serialized_start=1242
+  _globals['_AUTHSERVICE']._serialized_end=2061
 # @@protoc_insertion_point(module_scope)

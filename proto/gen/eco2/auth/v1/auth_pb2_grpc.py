@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuthServiceStub:
-    """Who somebody is. Callers need no token.
+    """Who somebody is. Callers need no token; what a person does who is logged in already is AccountService.
 
     Errors of every rpc: INVALID_ARGUMENT (BadRequest names the field), UNAVAILABLE, DEADLINE_EXCEEDED.
     """
@@ -57,6 +57,16 @@ class AuthServiceStub:
                 request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.LogoutResponse.FromString,
                 _registered_method=True)
+        self.RequestPasswordReset = channel.unary_unary(
+                '/eco2.auth.v1.AuthService/RequestPasswordReset',
+                request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.RequestPasswordResetRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.RequestPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/eco2.auth.v1.AuthService/ResetPassword',
+                request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordResponse.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/eco2.auth.v1.AuthService/GetJwks',
                 request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
@@ -65,14 +75,15 @@ class AuthServiceStub:
 
 
 class AuthServiceServicer:
-    """Who somebody is. Callers need no token.
+    """Who somebody is. Callers need no token; what a person does who is logged in already is AccountService.
 
     Errors of every rpc: INVALID_ARGUMENT (BadRequest names the field), UNAVAILABLE, DEADLINE_EXCEEDED.
     """
 
     def Register(self, request, context):
-        """Makes an account and logs it in. Names and addresses are compared without case. Fails with ALREADY_EXISTS (USERNAME_TAKEN, EMAIL_TAKEN) and with
-        RESOURCE_EXHAUSTED (TOO_MANY_LOGINS) while too many passwords are being hashed at once.
+        """Makes an account and logs it in. Names and addresses are compared without case. Fails with ALREADY_EXISTS
+        (USERNAME_TAKEN, EMAIL_TAKEN) and with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS) while too many passwords are being
+        hashed at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,7 +91,8 @@ class AuthServiceServicer:
 
     def Login(self, request, context):
         """Fails with UNAUTHENTICATED (BAD_CREDENTIALS), the same for an unknown name and a wrong password, and with
-        RESOURCE_EXHAUSTED (TOO_MANY_LOGINS).
+        RESOURCE_EXHAUSTED: TOO_MANY_LOGINS while too many passwords are being hashed at once, TOO_MANY_ATTEMPTS after too
+        many wrong passwords for this account or from this address. RetryInfo says when to come back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,14 +108,34 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Logout(self, request, context):
-        """Ends the session of a refresh token; succeeds also when it has ended already.
+        """Ends the session of a refresh token; succeeds also when it has ended already. Once this has succeeded, the session's
+        access tokens are refused everywhere with UNAUTHENTICATED (SESSION_ENDED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestPasswordReset(self, request, context):
+        """Has a link for choosing a new password mailed to the account with this address. The answer is the same, and as
+        quick, when there is none. Fails with FAILED_PRECONDITION (MAIL_NOT_CONFIGURED) where no mail can be sent, and with
+        RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS) after too many requests for this account or from this address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """Sets a new password with the token of a mailed link, which works once, and ends every session of the account. Fails
+        with FAILED_PRECONDITION (RESET_TOKEN_INVALID) when the token is unknown, was used or is older than 30 minutes, and
+        with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJwks(self, request, context):
-        """The public keys that verify access tokens (RFC 7517).
+        """The public keys that verify access tokens (RFC 7517). A new key is here for minutes before anything is signed with
+        it, and an old one until the last token that it signed has expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +164,16 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     request_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.LogoutRequest.FromString,
                     response_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.LogoutResponse.SerializeToString,
             ),
+            'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPasswordReset,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.RequestPasswordResetRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.RequestPasswordResetResponse.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordResponse.SerializeToString,
+            ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
                     request_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.FromString,
@@ -146,7 +188,7 @@ def add_AuthServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuthService:
-    """Who somebody is. Callers need no token.
+    """Who somebody is. Callers need no token; what a person does who is logged in already is AccountService.
 
     Errors of every rpc: INVALID_ARGUMENT (BadRequest names the field), UNAVAILABLE, DEADLINE_EXCEEDED.
     """
@@ -249,6 +291,60 @@ class AuthService:
             '/eco2.auth.v1.AuthService/Logout',
             eco2_dot_auth_dot_v1_dot_auth__pb2.LogoutRequest.SerializeToString,
             eco2_dot_auth_dot_v1_dot_auth__pb2.LogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AuthService/RequestPasswordReset',
+            eco2_dot_auth_dot_v1_dot_auth__pb2.RequestPasswordResetRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_auth__pb2.RequestPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AuthService/ResetPassword',
+            eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,
