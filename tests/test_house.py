@@ -13,7 +13,10 @@ from stack.home import CHECKOUT, Ports
 
 SERVICES = sorted(path.parent.name for path in (CHECKOUT / "services").glob("*/__main__.py"))
 CODE = sorted(path for folder in ("services", "workers", "gateway") for path in (CHECKOUT / folder).rglob("*.py"))
-KIT = {"broker", "cache", "caller", "channel", "config", "database", "errors", "pages", "server", "telemetry"}
+KIT = {
+    *("broker", "cache", "caller", "channel", "config", "database", "errors", "pages", "revocations", "server"),
+    "telemetry",
+}
 
 
 def named(path: Path) -> str:
@@ -69,6 +72,8 @@ def test_a_service_has_all_its_rooms(domain):
     assert domain in mesh.SERVICES
     assert domain in Ports.NAMES
     assert f"('{domain}', '{mesh.ROLES[domain]}')" in (CHECKOUT / "migrations/roles.sql").read_text()
+    # Or log-out would not end there what a token allows.
+    assert "revocations=" in (CHECKOUT / "services" / domain / "__main__.py").read_text()
     envoy = (CHECKOUT / "envoy/envoy.yaml").read_text()
     assert f"- name: {domain}\n" in envoy
     assert f" {domain}: {{value: 50}}\n" in envoy

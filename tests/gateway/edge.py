@@ -22,6 +22,7 @@ from stack import mesh
 from stack.home import CHECKOUT
 
 USER = "0193e0a0-0000-7000-8000-000000000001"
+SESSION = "0193e0a0-0000-7000-8000-000000000002"
 ISSUER, AUDIENCE = "https://eco2.test", "eco2-api"
 
 
@@ -40,7 +41,7 @@ class Key:
     def token(self, algorithm: str = "ES256", **claims: object) -> str:
         """An access token of USER that is good for a minute; a claim of None is left out."""
         now = int(time.time())
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": USER, "iat": now, "exp": now + 60} | claims
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": USER, "sid": SESSION, "iat": now, "exp": now + 60} | claims
         claims = {name: value for name, value in claims.items() if value is not None}
         key = self.private if algorithm == "ES256" else None
         return jwt.encode(claims, key, algorithm, headers={"kid": self.kid})

@@ -20,6 +20,7 @@ from tests.gateway.backends import ABSENT, SLOW
 from tests.gateway.edge import USER, Edge, Key
 
 PUBLIC = [
+    "eco2.auth.v1.AccountService",
     "eco2.auth.v1.AuthService",
     "eco2.locations.v1.LocationsService",
     "eco2.recycle_info.v1.RecycleInfoService",

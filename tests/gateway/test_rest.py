@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import eventually
 from tests.gateway.backends import ABSENT, SLOW
-from tests.gateway.edge import USER, Key, bearer
+from tests.gateway.edge import SESSION, USER, Key, bearer
 
 ANALYSIS = f"/api/v1/waste/analyses/{USER}"
 ERROR_INFO, BAD_REQUEST = "type.googleapis.com/google.rpc.ErrorInfo", "type.googleapis.com/google.rpc.BadRequest"
@@ -79,10 +79,13 @@ def test_every_name_in_the_design_reaches_its_service(edge):
 
 def test_the_caller_is_who_the_token_names_and_nothing_from_outside(edge):
     spoofed = {"x-claim-sub": "somebody", "x-claim-role": "admin", "x-envoy-upstream-rq-timeout-ms": "1"}
+    spoofed |= {"x-client-address": "203.0.113.7", "x-forwarded-for": "203.0.113.7"}
     heard = seen(edge.get(ANALYSIS, **spoofed).json()["analysis"])
     assert heard["caller"] == USER
     claims = [name for name in heard["metadata"] if name.startswith("x-claim-")]
-    assert claims == ["x-claim-sub"]
+    assert sorted(claims) == ["x-claim-sid", "x-claim-sub"]
+    assert heard["metadata"]["x-claim-sid"] == SESSION
+    assert heard["metadata"]["x-client-address"] == "127.0.0.1"
     assert "authorization" not in heard["metadata"]
     assert heard["metadata"]["x-envoy-expected-rq-timeout-ms"] == "10000"
 
@@ -109,7 +112,16 @@ def test_a_token_that_we_did_not_sign_is_401(edge):
 
 
 @pytest.mark.parametrize(
-    "path", [ANALYSIS, f"{ANALYSIS}:wait", f"{ANALYSIS}:watch", "/api/v1/tasks", "/api/v1/recycle-info/items"]
+    "path",
+    [
+        ANALYSIS,
+        f"{ANALYSIS}:wait",
+        f"{ANALYSIS}:watch",
+        "/api/v1/tasks",
+        "/api/v1/recycle-info/items",
+        "/api/v1/auth/sessions",
+        "/api/v1/auth/password:change",
+    ],
 )
 def test_without_a_token_it_is_401(edge, path):
     fails(edge.client.get(path), 401, 16, "TOKEN_MISSING")
