@@ -1,1 +1,1 @@
-"""What Envoy cannot do itself: reflection. No database, no rules."""
+"""What Envoy cannot do itself: reflection, redirects, cookies. No database, no rules."""

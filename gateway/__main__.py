@@ -5,17 +5,24 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from gateway import reflection
-from services.kit import config, telemetry
+from eco2.auth.v1 import auth_pb2_grpc, internal_pb2_grpc
+
+from gateway import reflection, web
+from services.kit import channel, config, telemetry
 from services.kit.server import Server, run
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    # host:port.
+    # host:port, for gRPC and for HTTP.
     listen: str
+    http_listen: str
     # The file that Envoy transcodes by.
     descriptor_set: Path
+    # host:port of auth.
+    auth_target: str
+    # This site, as people's browsers reach it.
+    public_url: str
     log_level: str = "INFO"
 
 
@@ -23,7 +30,14 @@ def main() -> None:
     settings = config.load(Config)
     telemetry.setup("gateway", settings.log_level)
     catalogue = reflection.Catalogue(settings.descriptor_set.read_bytes())
-    run(Server(settings.listen, [(reflection.add_to_server, catalogue)]))
+    auth = channel.connect(settings.auth_target, timeout_s=11)
+    log_in = web.LogIn(
+        auth_pb2_grpc.AuthServiceStub(auth),
+        internal_pb2_grpc.SignInInternalServiceStub(auth),
+        secure=settings.public_url.startswith("https:"),
+    )
+    pages = web.serve(log_in, settings.http_listen)
+    run(Server(settings.listen, [(reflection.add_to_server, catalogue)]), pages.close, auth.close)
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ class Ports:
         "recycle_info",
         "tasks",
         "gateway",
+        "gateway_http",
         "worker_storage",
         "worker_ai",
     )

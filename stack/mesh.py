@@ -45,6 +45,14 @@ WORKERS = ("storage", "ai")
 PASSED_ON = ("VISION_PROVIDER", "LANGUAGE_PROVIDER", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "LOG_LEVEL")
 
 
+# And for log-ins: the relay for mails, the providers to sign in with, how often one may try.
+PASSED_ON_TO_AUTH = (
+    *("SMTP_HOST", "SMTP_PORT", "SMTP_SECURITY", "SMTP_USERNAME", "SMTP_PASSWORD", "MAIL_FROM", "PASSWORD_RESET_PAGE"),
+    *("OAUTH_PROVIDERS", "OAUTH_REDIRECT_URIS", "LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "RESET_ACCOUNT_LIMIT"),
+    *("RESET_ADDRESS_LIMIT", "SIGN_IN_ADDRESS_LIMIT"),
+)
+
+
 def everything(home: Home, ports: Ports) -> list[Part]:
     """All parts of the mesh, in the order in which a person thinks of them."""
     return [
@@ -145,6 +153,8 @@ def service(home: Home, ports: Ports, name: str) -> Part:
             "JWT_ISSUER": JWT_ISSUER,
             "JWT_AUDIENCE": JWT_AUDIENCE,
             "REFRESH_TOKEN_KEY_FILE": str(home.path / "secrets/refresh-token-key"),
+            "PUBLIC_URL": public_url(ports),
+            **{name: os.environ[name] for name in PASSED_ON_TO_AUTH if name in os.environ},
         }
     if name == "waste":
         needs += ["rabbitmq", "s3"]
@@ -180,7 +190,13 @@ def worker(home: Home, ports: Ports, name: str) -> Part:
 
 
 def gateway(home: Home, ports: Ports) -> Part:
-    env = {"LISTEN": f"127.0.0.1:{ports['gateway']}", "DESCRIPTOR_SET": str(descriptor_set(home))}
+    env = {
+        "LISTEN": f"127.0.0.1:{ports['gateway']}",
+        "HTTP_LISTEN": f"127.0.0.1:{ports['gateway_http']}",
+        "DESCRIPTOR_SET": str(descriptor_set(home)),
+        "AUTH_TARGET": f"127.0.0.1:{ports['auth']}",
+        "PUBLIC_URL": public_url(ports),
+    }
     return process(
         "gateway",
         name="gateway",
@@ -189,6 +205,10 @@ def gateway(home: Home, ports: Ports) -> Part:
         env=env,
         port=ports["gateway"],
     )
+
+
+def public_url(ports: Ports) -> str:
+    return f"http://127.0.0.1:{ports['edge']}"
 
 
 def envoy(home: Home, ports: Ports) -> Part:
@@ -201,6 +221,7 @@ def envoy(home: Home, ports: Ports) -> Part:
         "ADMIN_PORT": ports["envoy_admin"],
         **{f"{name.upper()}_HOST": "127.0.0.1" for name in behind},
         **{f"{name.upper()}_PORT": ports[name] for name in behind},
+        "GATEWAY_HTTP_PORT": ports["gateway_http"],
         "DESCRIPTOR_SET": descriptor_set(home),
         "ACCESS_LOG": folder / "access.log",
         "JWT_ISSUER": JWT_ISSUER,

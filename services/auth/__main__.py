@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from eco2.auth.v1 import account_pb2_grpc, auth_pb2_grpc
+from eco2.auth.v1 import account_pb2_grpc, auth_pb2_grpc, internal_pb2_grpc
 
-from services.auth import mailer, rpc, tokens
+from services.auth import mailer, rpc, states, tokens
 from services.auth.account import Account
 from services.auth.chores import Chore, Herald, Purge
+from services.auth.keys import KeyRing, SigningKeys
+from services.auth.providers import Providers
 from services.auth.resets import Resets
 from services.auth.sessions import Sessions
+from services.auth.sign_in import SIGN_INS, SignIn
 from services.auth.throttle import DB as THROTTLE_DB
 from services.auth.throttle import Limit, Limits, Throttle
 from services.kit import cache, config, revocations, server, telemetry
@@ -25,16 +28,19 @@ class Config:
     jwt_audience: str
     api_auth_db_url: str = config.secret()
     redis_url: str = config.secret()
-    # P-256 private key, PEM.
-    jwt_key: tokens.SigningKey = config.secret()
+    # P-256 private keys, PEM, one after the other, the oldest first; services/auth/keys.py says how to change one.
+    jwt_key: SigningKeys = config.secret()
     # At least 32 random characters. A new one ends the grace of the exchanges under way and the links that were mailed,
     # and nothing else.
     refresh_token_key: tokens.TokenKey = config.secret()
-    # How many wrong passwords, or requests for a mail, in how many seconds.
+    # For how many seconds a new key is shown before it signs: longer than those who verify keep what they were shown.
+    jwt_key_ahead_s: int = 360
+    # How many wrong passwords, requests for a mail, or sign-ins begun at a provider, in how many seconds.
     login_account_limit: Limit = Limit("10/900")
     login_address_limit: Limit = Limit("300/900")
     reset_account_limit: Limit = Limit("3/3600")
     reset_address_limit: Limit = Limit("60/3600")
+    sign_in_address_limit: Limit = Limit("300/900")
     # The mail relay; without a host there is no reset by mail.
     smtp_host: str = ""
     smtp_port: int = 587
@@ -42,8 +48,14 @@ class Config:
     smtp_username: str = ""
     smtp_password: str = config.secret(default="")
     mail_from: str = "no-reply@localhost"
-    # The page to which the mailed link leads.
-    password_reset_page: str = "http://127.0.0.1:8080/reset-password"
+    # This site, as people's browsers reach it.
+    public_url: str = "http://127.0.0.1:8080"
+    # The page to which the mailed link leads; by default /reset-password of this site.
+    password_reset_page: str = ""
+    # The providers that people can sign in with, JSON (services/auth/providers.py); and the URLs outside this site,
+    # those of the apps among them, that a sign-in may end at.
+    oauth_providers: Providers = config.secret(default_factory=lambda: Providers("{}"))
+    oauth_redirect_uris: tuple[str, ...] = ()
 
 
 def now() -> datetime:
@@ -60,9 +72,11 @@ def main() -> None:
         settings.login_address_limit,
         settings.reset_account_limit,
         settings.reset_address_limit,
+        settings.sign_in_address_limit,
     )
     throttle = Throttle(cache.connect(settings.redis_url, THROTTLE_DB), limits)
-    issuer = tokens.Issuer((settings.jwt_key,), settings.jwt_issuer, settings.jwt_audience)
+    ring = KeyRing(db, settings.jwt_key, timedelta(seconds=settings.jwt_key_ahead_s), now)
+    issuer = tokens.Issuer(ring, settings.jwt_issuer, settings.jwt_audience)
     sessions = Sessions(issuer, settings.refresh_token_key, ended)
     relay = mailer.Mailer(
         settings.smtp_host,
@@ -72,18 +86,33 @@ def main() -> None:
         settings.smtp_username,
         settings.smtp_password,
     )
-    resets = Resets(db, relay, settings.refresh_token_key, settings.password_reset_page, now)
+    page = settings.password_reset_page or f"{settings.public_url}/reset-password"
+    resets = Resets(db, relay, settings.refresh_token_key, page, now)
+    keyring = Chore("keyring", ring.sync, period_s=1).start()
     herald = Chore("herald", Herald(db, ended, now).announce, period_s=1).start()
     purge = Chore("purge", Purge(db, now).purge, period_s=600).start()
     mails = Chore("mails", resets.send if settings.smtp_host else lambda: False, period_s=5).start()
-    auth = rpc.Auth(db, sessions, throttle, resets if settings.smtp_host else None, mails.wake, now)
+    waiting = states.States(cache.connect(settings.redis_url, revocations.DB))
+    auth = rpc.Auth(db, ring, sessions, throttle, waiting, resets if settings.smtp_host else None, mails.wake, now)
+    sign_in = SignIn(
+        db,
+        sessions,
+        throttle,
+        waiting,
+        settings.oauth_providers,
+        f"{settings.public_url}/api/v1/auth/oauth/{{provider}}/callback",
+        settings.oauth_redirect_uris,
+        now,
+    )
     services = [
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
         (account_pb2_grpc.add_AccountServiceServicer_to_server, Account(db, sessions, throttle, now)),
+        (internal_pb2_grpc.add_SignInInternalServiceServicer_to_server, sign_in),
     ]
     server.run(
-        server.Server(settings.listen, services, pools=[rpc.LOGINS], revocations=ended),
+        server.Server(settings.listen, services, pools=[rpc.LOGINS, SIGN_INS], revocations=ended),
         mails.close,
+        keyring.close,
         purge.close,
         herald.close,
         ended.close,

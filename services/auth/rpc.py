@@ -1,16 +1,19 @@
-"""AuthService: register, log in, rotate, log out, choose a new password, publish the keys."""
+"""AuthService: register, log in, rotate, log out, choose a new password, finish a sign-in, publish the keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from uuid import UUID
 
 from eco2.auth.v1 import auth_pb2 as pb
 from eco2.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from services.auth import passwords, reset_store, store, tokens
+from services.auth.keys import KeyRing
 from services.auth.resets import Resets
-from services.auth.sessions import Sessions
+from services.auth.sessions import Device, Sessions
+from services.auth.states import States
 from services.auth.throttle import Throttle
 from services.kit.caller import client_address
 from services.kit.database import Database
@@ -31,7 +34,7 @@ LOGINS = Pool(
     limit=64,
     reason="TOO_MANY_LOGINS",
 )
-# Long enough to spare us the question, short enough that a new key is known before it signs (keys.AHEAD).
+# Long enough to spare us the question, short enough that a new key is known before it signs (JWT_KEY_AHEAD_S).
 _JWKS_CACHED = (("cache-control", "public, max-age=300"),)
 
 
@@ -41,14 +44,16 @@ class Auth(pb_grpc.AuthServiceServicer):
     def __init__(
         self,
         db: Database,
+        ring: KeyRing,
         sessions: Sessions,
         throttle: Throttle,
+        states: States,
         resets: Resets | None,
         wake: Callable[[], None],
         clock: Callable[[], datetime],
     ):
-        self._db, self._sessions, self._throttle = db, sessions, throttle
-        self._resets, self._wake, self._clock = resets, wake, clock
+        self._db, self._ring, self._sessions, self._throttle = db, ring, sessions, throttle
+        self._states, self._resets, self._wake, self._clock = states, resets, wake, clock
 
     def Register(self, request, context):
         # Before the transaction, which would otherwise hold a connection meanwhile.
@@ -57,7 +62,7 @@ class Auth(pb_grpc.AuthServiceServicer):
         now = self._clock()
         with self._db.writing() as tx:
             user_id = store.create_user(tx, request.username, request.email, password_hash, now)
-            given = self._sessions.begin(tx, user_id, context, now)
+            given = self._sessions.begin(tx, user_id, Device.of(context), now)
         user = pb.User(user_id=str(user_id), username=request.username, email=request.email, create_time=now)
         return pb.RegisterResponse(user=user, tokens=given)
 
@@ -78,7 +83,7 @@ class Auth(pb_grpc.AuthServiceServicer):
         with self._db.writing() as tx:
             if renewed:
                 store.replace_password(tx, found.id, found.password_hash, renewed)
-            given = self._sessions.begin(tx, found.id, context, now)
+            given = self._sessions.begin(tx, found.id, Device.of(context), now)
         return pb.LoginResponse(user=user_of(found), tokens=given)
 
     def Refresh(self, request, context):
@@ -129,9 +134,22 @@ class Auth(pb_grpc.AuthServiceServicer):
         self._throttle.forget(self._throttle.login(user_id, "")[0])
         return pb.ResetPasswordResponse()
 
+    def ExchangeSignIn(self, request, context):
+        kept = self._states.take("code", request.code)
+        if kept is None or kept["challenge"] != tokens.challenge(request.code_verifier):
+            raise Unauthenticated("the code is not valid; sign in again", reason="SIGN_IN_CODE_INVALID")
+        now = self._clock()
+        with self._db.writing() as tx:
+            found = store.find_user_by_id(tx, UUID(kept["user_id"]))
+            given = self._sessions.begin(tx, found.id, Device.of(context), now) if found else None
+        if found is None:
+            raise Unauthenticated("the account is gone", reason="SIGN_IN_CODE_INVALID")
+        return pb.ExchangeSignInResponse(user=user_of(found), tokens=given)
+
     def GetJwks(self, request, context):
+        keys = self._ring.jwks
         context.send_initial_metadata(_JWKS_CACHED)
-        return pb.GetJwksResponse(keys=[pb.Jwk(**jwk) for jwk in self._sessions.jwks])
+        return pb.GetJwksResponse(keys=[pb.Jwk(**jwk) for jwk in keys])
 
 
 def user_of(row) -> pb.User:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
@@ -14,15 +15,26 @@ from services.kit.caller import client_address, user_agent
 from services.kit.revocations import Revocations
 
 
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What a log-in comes from: what it calls itself, and its IP address. Both may be empty."""
+
+    user_agent: str
+    address: str
+
+    @classmethod
+    def of(cls, context: grpc.ServicerContext) -> Device:
+        return cls(user_agent(context), client_address(context))
+
+
 class Sessions:
     def __init__(self, issuer: tokens.Issuer, key: tokens.TokenKey, revocations: Revocations):
         self._issuer, self._key, self._revocations = issuer, key, revocations
-        self.jwks = issuer.jwks
 
-    def begin(self, tx, user_id: UUID, context: grpc.ServicerContext, now: datetime) -> pb.Tokens:
-        """Log a user in, from the device that makes this call."""
+    def begin(self, tx, user_id: UUID, device: Device, now: datetime) -> pb.Tokens:
+        """Log a user in."""
         first, until = tokens.new_refresh_token(), now + tokens.REFRESH_LIFETIME
-        session_id = store.create_session(tx, user_id, now, until, user_agent(context), client_address(context))
+        session_id = store.create_session(tx, user_id, now, until, device.user_agent, device.address)
         store.create_refresh_token(tx, session_id, user_id, tokens.digest(first), until)
         return self._tokens(user_id, session_id, first, now)
 

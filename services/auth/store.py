@@ -42,6 +42,9 @@ _FIND_USER = sa.select(
         sa.func.lower(_users.c.email) == sa.func.lower(sa.bindparam("name")),
     )
 )
+_FIND_USER_BY_ID = sa.select(_users.c.id, _users.c.username, _users.c.email, _users.c.created_at).where(
+    _users.c.id == sa.bindparam("user_id")
+)
 _GET_PASSWORD_HASH = sa.select(_users.c.password_hash).where(_users.c.id == sa.bindparam("user_id"))
 _REPLACE_PASSWORD = (
     sa.update(_users)
@@ -121,9 +124,18 @@ _USE_REFRESH_TOKEN = (
 )
 
 
-def create_user(tx: sa.Connection, username: str, email: str, password_hash: str, now: datetime) -> UUID:
-    """Fails with AlreadyExists (USERNAME_TAKEN, EMAIL_TAKEN); both are compared without case."""
+def create_user(
+    tx: sa.Connection,
+    username: str,
+    email: str | None,
+    password_hash: str | None,
+    now: datetime,
+    verified: bool = False,
+) -> UUID:
+    """verified: whether the address is known to be theirs. Fails with AlreadyExists (USERNAME_TAKEN, EMAIL_TAKEN); both
+    are compared without case."""
     row = {"id": uuid7(), "username": username, "email": email, "password_hash": password_hash, "created_at": now}
+    row["email_verified_at"] = now if verified else None
     try:
         tx.execute(_CREATE_USER, row)
     except exc.IntegrityError as error:
@@ -137,6 +149,11 @@ def create_user(tx: sa.Connection, username: str, email: str, password_hash: str
 def find_user(tx: sa.Connection, name: str) -> sa.Row | None:
     """id, username, email, password_hash, created_at of the user with this user name or e-mail address."""
     return tx.execute(_FIND_USER, {"name": name}).one_or_none()
+
+
+def find_user_by_id(tx: sa.Connection, user_id: UUID) -> sa.Row | None:
+    """id, username, email, created_at."""
+    return tx.execute(_FIND_USER_BY_ID, {"user_id": user_id}).one_or_none()
 
 
 def find_password_hash(tx: sa.Connection, user_id: UUID) -> str | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.auth.keys import KeyRing
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=30)
@@ -21,42 +20,12 @@ GRACE = timedelta(seconds=10)
 # How long the link of a mail works.
 RESET_LIFETIME = timedelta(minutes=30)
 
-_P256_BYTES = 32
-
-
-class SigningKey:
-    """A P-256 private key.
-
-    kid: its RFC 7638 thumbprint. jwk: the public half (RFC 7518 section 6.2).
-    """
-
-    def __init__(self, pem: str):
-        """pem: unencrypted, PKCS #8 or SEC 1. Fails with ValueError, which does not repeat it."""
-        try:
-            private = serialization.load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError):
-            raise ValueError("is not an unencrypted private key in PEM") from None
-        if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-            raise ValueError("is not a P-256 key")
-        point = private.public_key().public_numbers()
-        coordinates = {
-            "crv": "P-256",
-            "kty": "EC",
-            "x": _base64url(point.x.to_bytes(_P256_BYTES)),
-            "y": _base64url(point.y.to_bytes(_P256_BYTES)),
-        }
-        self.private = private
-        # RFC 7638: these four members, in this order, without white space.
-        self.kid = _base64url(hashlib.sha256(json.dumps(coordinates, separators=(",", ":")).encode()).digest())
-        self.jwk = {"kid": self.kid, "alg": "ES256", "use": "sig", **coordinates}
-
 
 class Issuer:
-    """Signs access tokens with the first key; the public halves of all of them verify tokens."""
+    """Signs access tokens with the key that the ring says; those that it shows verify them."""
 
-    def __init__(self, keys: tuple[SigningKey, ...], issuer: str, audience: str):
-        self._key, self._issuer, self._audience = keys[0], issuer, audience
-        self.jwks = tuple(key.jwk for key in keys)
+    def __init__(self, ring: KeyRing, issuer: str, audience: str):
+        self.ring, self._issuer, self._audience = ring, issuer, audience
 
     def access_token(self, user_id: UUID, session_id: UUID, now: datetime) -> str:
         claims = {
@@ -68,7 +37,8 @@ class Issuer:
             "iat": now,
             "exp": now + ACCESS_LIFETIME,
         }
-        return jwt.encode(claims, self._key.private, algorithm="ES256", headers={"kid": self._key.kid})
+        key = self.ring.signing
+        return jwt.encode(claims, key.private, algorithm="ES256", headers={"kid": key.kid})
 
 
 class TokenKey:
@@ -92,6 +62,11 @@ class TokenKey:
 def new_refresh_token() -> str:
     """The first of a family."""
     return secrets.token_urlsafe(32)
+
+
+def challenge(verifier: str) -> str:
+    """What PKCE (RFC 7636, S256) shows of a verifier before the verifier itself."""
+    return _base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 def digest(token: str) -> bytes:

@@ -30,8 +30,8 @@ CHANNEL = "eco2.revoked"
 TTL_S = 20 * 60
 # How long to wait for the confirmations of other processes, which take a millisecond or two.
 CONFIRM_S = 0.5
-# A subscription that did not answer a ping for so long is given up.
-SILENT_S = 3.0
+# A subscription that says nothing for so long is pinged, and one that does not answer is given up.
+PING_S, SILENT_S = 1.0, 3.0
 # After Redis could not be reached: how long not to try again for a single call.
 PAUSE_S = 0.5
 
@@ -123,11 +123,13 @@ class Revocations:
     def _follow(self, subscription: redis.client.PubSub) -> None:
         heard = time.monotonic()
         while not self._closed.is_set():
-            message = subscription.get_message(timeout=1.0)
+            message = subscription.get_message(timeout=0.25)
             if message is None:
-                if time.monotonic() - heard > SILENT_S:
+                silent_s = time.monotonic() - heard
+                if silent_s > SILENT_S:
                     raise redis.TimeoutError("no answer to a ping")
-                subscription.ping()
+                if silent_s > PING_S:
+                    subscription.ping()
                 continue
             heard = time.monotonic()
             if message["type"] == "subscribe":

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from eco2.locations.v1 import internal_pb2_grpc, locations_pb2_grpc
 
-from services.kit import config, server, telemetry
+from services.kit import cache, config, revocations, server, telemetry
 from services.kit.database import Database
 from services.locations import embedded, store
 from services.locations.rpc import Locations, LocationsInternal
@@ -17,6 +17,7 @@ from services.locations.rpc import Locations, LocationsInternal
 class Config:
     listen: str
     api_locations_db_url: str = config.secret()
+    redis_url: str = config.secret()
 
 
 def now() -> datetime:
@@ -36,7 +37,8 @@ def main() -> None:
         (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations(database, now)),
         (internal_pb2_grpc.add_LocationsInternalServiceServicer_to_server, LocationsInternal(database, now)),
     ]
-    server.run(server.Server(settings.listen, services), database.close)
+    ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
+    server.run(server.Server(settings.listen, services, revocations=ended), ended.close, database.close)
 
 
 if __name__ == "__main__":

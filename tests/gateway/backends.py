@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 
+from eco2.auth.v1 import internal_pb2_grpc as auth_internal
 from eco2.locations.v1 import internal_pb2_grpc as locations_internal
 from eco2.locations.v1 import locations_pb2, locations_pb2_grpc
 from eco2.recycle_info.v1 import internal_pb2_grpc as recycle_info_internal
@@ -146,6 +147,7 @@ SERVICES = [
     (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo()),
     (tasks_pb2_grpc.add_TasksServiceServicer_to_server, Tasks()),
     (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations()),
+    (auth_internal.add_SignInInternalServiceServicer_to_server, auth_internal.SignInInternalServiceServicer()),
     (waste_internal.add_WasteInternalServiceServicer_to_server, waste_internal.WasteInternalServiceServicer()),
     (
         recycle_info_internal.add_RecycleInfoInternalServiceServicer_to_server,

@@ -67,7 +67,7 @@ class Edge:
 
     def __init__(self, folder: Path, descriptor_set: Path):
         self.folder = folder
-        self.ports = free_ports("edge", "admin", "auth", "backends", "gateway")
+        self.ports = free_ports("edge", "admin", "auth", "backends", "gateway", "gateway_http")
         self.key = Key("first")
         self.auth = Auth(self.key)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['edge']}", timeout=40)
@@ -135,10 +135,14 @@ class Edge:
             "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'proto/gen'}",
             "LISTEN": f"127.0.0.1:{self.ports.get(name)}",
             "DESCRIPTOR_SET": str(self._descriptor_set),
+            "HTTP_LISTEN": f"127.0.0.1:{self.ports['gateway_http']}",
+            "AUTH_TARGET": f"127.0.0.1:{self.ports['auth']}",
+            "PUBLIC_URL": f"http://127.0.0.1:{self.ports['edge']}",
         }
 
     def _config(self) -> str:
         values = {
+            "GATEWAY_HTTP_PORT": self.ports["gateway_http"],
             "DESCRIPTOR_SET": self._descriptor_set,
             "JWT_ISSUER": ISSUER,
             "JWT_AUDIENCE": AUDIENCE,

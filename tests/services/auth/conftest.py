@@ -11,12 +11,16 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from eco2.auth.v1 import account_pb2_grpc, auth_pb2_grpc
+from eco2.auth.v1 import account_pb2_grpc, auth_pb2_grpc, internal_pb2_grpc
 from eco2.auth.v1 import auth_pb2 as pb
 
 from services.auth import rpc, throttle, tokens
 from services.auth.account import Account
+from services.auth.keys import KeyRing, SigningKeys
+from services.auth.providers import Providers
 from services.auth.sessions import Sessions
+from services.auth.sign_in import SIGN_INS, SignIn
+from services.auth.states import States
 from services.auth.throttle import Limit, Limits, Throttle
 from services.kit import cache
 from services.kit.database import Database
@@ -24,7 +28,7 @@ from services.kit.revocations import DB, Revocations
 
 ISSUER, AUDIENCE = "https://test", "test-api"
 PASSWORD = "correct horse battery"
-LIMITS = Limits(Limit("10/900"), Limit("300/900"), Limit("3/3600"), Limit("60/3600"))
+LIMITS = Limits(Limit("10/900"), Limit("300/900"), Limit("3/3600"), Limit("60/3600"), Limit("300/900"))
 
 
 def pem(key) -> str:
@@ -33,7 +37,12 @@ def pem(key) -> str:
     ).decode()
 
 
-KEY = tokens.SigningKey(pem(ec.generate_private_key(ec.SECP256R1())))
+def make_key() -> str:
+    return pem(ec.generate_private_key(ec.SECP256R1()))
+
+
+KEYS = SigningKeys(make_key())
+[KEY] = KEYS
 TOKEN_KEY = tokens.TokenKey(secrets.token_hex(32))
 
 
@@ -49,14 +58,68 @@ class Clock:
 
 
 @dataclasses.dataclass
+class Parts:
+    """What a server of auth is made of. services: for kit.server.Server. woken: how often mails were to be sent."""
+
+    services: list
+    revocations: Revocations
+    ring: KeyRing
+    issuer: tokens.Issuer
+    woken: list[None]
+
+
+def build(
+    db: Database,
+    redis_url: str,
+    clock,
+    *,
+    keys: SigningKeys = KEYS,
+    ahead_s: float = 360,
+    limits: Limits = LIMITS,
+    make_resets=lambda db: None,
+    providers: str = "{}",
+    site: str = "https://site.test",
+    pages: tuple[str, ...] = (),
+    issuer: str = ISSUER,
+    audience: str = AUDIENCE,
+) -> Parts:
+    """As services/auth/__main__.py does, but for the threads. providers: JSON, as configured."""
+    revocations, woken = Revocations(cache.connect(redis_url, DB)), []
+    ring = KeyRing(db, keys, timedelta(seconds=ahead_s), clock)
+    ring.sync()
+    signs = tokens.Issuer(ring, issuer, audience)
+    sessions = Sessions(signs, TOKEN_KEY, revocations)
+    attempts = Throttle(cache.connect(redis_url, throttle.DB), limits)
+    states = States(cache.connect(redis_url, DB))
+    callback = f"{site}/api/v1/auth/oauth/{{provider}}/callback"
+    auth = rpc.Auth(db, ring, sessions, attempts, states, make_resets(db), lambda: woken.append(None), clock)
+    account = Account(db, sessions, attempts, clock)
+    sign_in = SignIn(db, sessions, attempts, states, Providers(providers), callback, pages, clock)
+    services = [
+        (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
+        (account_pb2_grpc.add_AccountServiceServicer_to_server, account),
+        (internal_pb2_grpc.add_SignInInternalServiceServicer_to_server, sign_in),
+    ]
+    return Parts(services, revocations, ring, signs, woken)
+
+
+@dataclasses.dataclass
 class Replica:
-    """One server. auth, account: stubs to it. woken: how often mails were to be sent."""
+    """One server. auth, account, sign_in: stubs to it."""
 
     auth: auth_pb2_grpc.AuthServiceStub
     account: account_pb2_grpc.AccountServiceStub
+    sign_in: internal_pb2_grpc.SignInInternalServiceStub
     db: Database
-    revocations: Revocations
-    woken: list[None]
+    parts: Parts
+
+    @property
+    def revocations(self) -> Revocations:
+        return self.parts.revocations
+
+    @property
+    def woken(self) -> list[None]:
+        return self.parts.woken
 
 
 @pytest.fixture
@@ -74,23 +137,22 @@ def redis_url(servers) -> str:
 
 @pytest.fixture
 def start(database, serve, clock, redis_url):
-    """Starts one more replica. options: of its log-in pool."""
+    """Starts one more replica. limit: of its log-in pool; the other options are those of `build`."""
     opened = []
 
-    def one(limits: Limits = LIMITS, make_resets=lambda db: None, issuer: tokens.Issuer | None = None, **pool):
-        db, revocations, woken = database("auth"), Revocations(cache.connect(redis_url, DB)), []
-        opened.append(revocations)
-        sessions = Sessions(issuer or tokens.Issuer((KEY,), ISSUER, AUDIENCE), TOKEN_KEY, revocations)
-        attempts = Throttle(cache.connect(redis_url, throttle.DB), limits)
-        auth = rpc.Auth(db, sessions, attempts, make_resets(db), lambda: woken.append(None), clock)
-        channel = serve(
-            (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
-            (account_pb2_grpc.add_AccountServiceServicer_to_server, Account(db, sessions, attempts, clock)),
-            pools=[dataclasses.replace(rpc.LOGINS, **pool)],
-            revocations=revocations,
+    def one(limit: int = rpc.LOGINS.limit, **options) -> Replica:
+        db = database("auth", pool_size=6)
+        parts = build(db, redis_url, clock, **options)
+        opened.append(parts.revocations)
+        pools = [dataclasses.replace(rpc.LOGINS, limit=limit), SIGN_INS]
+        channel = serve(*parts.services, pools=pools, revocations=parts.revocations)
+        return Replica(
+            auth_pb2_grpc.AuthServiceStub(channel),
+            account_pb2_grpc.AccountServiceStub(channel),
+            internal_pb2_grpc.SignInInternalServiceStub(channel),
+            db,
+            parts,
         )
-        stubs = auth_pb2_grpc.AuthServiceStub(channel), account_pb2_grpc.AccountServiceStub(channel)
-        return Replica(*stubs, db, revocations, woken)
 
     yield one
     for each in opened:

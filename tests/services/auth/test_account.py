@@ -211,7 +211,7 @@ def test_of_two_changes_at_once_one_counts(start):
 
 
 def test_guessing_the_present_password_is_throttled_too(start):
-    replica = start(limits=Limits(Limit("3/900"), Limit("99/900"), Limit("3/3600"), Limit("60/3600")))
+    replica = start(limits=Limits(Limit("3/900"), Limit("99/900"), Limit("3/3600"), Limit("60/3600"), Limit("9/900")))
     mina = register(replica.auth).tokens
     for _ in range(3):
         with pytest.raises(errors.InvalidArgument):

@@ -94,6 +94,7 @@ def test_an_unknown_user_costs_a_hash_too(monkeypatch):
         (pb.RegisterRequest, {"username": "mina", "email": "a@b.kr", "password": "short"}, "password"),
         (pb.LoginRequest, {"username": "mi\0na", "password": PASSWORD}, "username"),
         (pb.RefreshRequest, {"refresh_token": ""}, "refresh_token"),
+        (pb.LogoutRequest, {"refresh_token": "x" * 201}, "refresh_token"),
     ],
 )
 def test_bad_input_names_its_field(auth, request_type, fields, field):

@@ -9,7 +9,7 @@ from services.kit import errors
 from services.kit.cache import connect
 from tests.services.auth.conftest import from_address, login, register
 
-TIGHT = Limits(Limit("5/900"), Limit("8/900"), Limit("3/3600"), Limit("60/3600"))
+TIGHT = Limits(Limit("5/900"), Limit("8/900"), Limit("3/3600"), Limit("60/3600"), Limit("9/900"))
 HERE, THERE = from_address("198.51.100.1"), from_address("198.51.100.2")
 
 

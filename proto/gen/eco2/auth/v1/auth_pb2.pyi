@@ -111,6 +111,22 @@ class ResetPasswordResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ExchangeSignInRequest(_message.Message):
+    __slots__ = ("code", "code_verifier")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    CODE_VERIFIER_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    code_verifier: str
+    def __init__(self, code: _Optional[str] = ..., code_verifier: _Optional[str] = ...) -> None: ...
+
+class ExchangeSignInResponse(_message.Message):
+    __slots__ = ("user", "tokens")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    user: User
+    tokens: Tokens
+    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ...) -> None: ...
+
 class GetJwksRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

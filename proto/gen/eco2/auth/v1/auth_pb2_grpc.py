@@ -67,6 +67,11 @@ class AuthServiceStub:
                 request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordRequest.SerializeToString,
                 response_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordResponse.FromString,
                 _registered_method=True)
+        self.ExchangeSignIn = channel.unary_unary(
+                '/eco2.auth.v1.AuthService/ExchangeSignIn',
+                request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ExchangeSignInRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ExchangeSignInResponse.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/eco2.auth.v1.AuthService/GetJwks',
                 request_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.GetJwksRequest.SerializeToString,
@@ -133,6 +138,15 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExchangeSignIn(self, request, context):
+        """Exchanges the code with which an app came back from GET /api/v1/auth/oauth/{provider} for tokens. Fails with
+        UNAUTHENTICATED (SIGN_IN_CODE_INVALID) when the code is unknown, was used or is older than a minute, or the verifier
+        is not the one of the challenge; the code is used up then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJwks(self, request, context):
         """The public keys that verify access tokens (RFC 7517). A new key is here for minutes before anything is signed with
         it, and an old one until the last token that it signed has expired.
@@ -173,6 +187,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.ResetPassword,
                     request_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordRequest.FromString,
                     response_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordResponse.SerializeToString,
+            ),
+            'ExchangeSignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeSignIn,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ExchangeSignInRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_auth__pb2.ExchangeSignInResponse.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
@@ -345,6 +364,33 @@ class AuthService:
             '/eco2.auth.v1.AuthService/ResetPassword',
             eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordRequest.SerializeToString,
             eco2_dot_auth_dot_v1_dot_auth__pb2.ResetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeSignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AuthService/ExchangeSignIn',
+            eco2_dot_auth_dot_v1_dot_auth__pb2.ExchangeSignInRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_auth__pb2.ExchangeSignInResponse.FromString,
             options,
             channel_credentials,
             insecure,
