@@ -180,8 +180,9 @@ def _token(request: Request) -> str:
     """That of the body where there is one, as for a client without cookies; else that of the cookie."""
     if request.content_length:
         try:
-            body = json_format.Parse(request.get_data(), auth_pb2.RefreshRequest())
-        except json_format.ParseError:
+            # As Envoy reads it, which passes over fields that it does not know.
+            body = json_format.Parse(request.get_data(), auth_pb2.RefreshRequest(), ignore_unknown_fields=True)
+        except (json_format.ParseError, UnicodeDecodeError):
             message = "the body is not the JSON of this call"
             raise InvalidArgument(message, reason="MALFORMED_REQUEST", violations=(("", message),)) from None
         if body.refresh_token:

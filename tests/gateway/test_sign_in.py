@@ -129,8 +129,11 @@ def test_a_client_with_a_body_is_not_held_to_its_cookie(house, browser):
     headers = {"cookie": "eco2_refresh=gone"}
     answer = browser.post("/api/v1/auth/refresh", json={"refresh_token": made["refresh_token"]}, headers=headers)
     assert answer.status_code == 200
-    answer = browser.post("/api/v1/auth/refresh", content="{", headers=headers)
-    fails(answer, 400, 3, "MALFORMED_REQUEST")
+    for bad in (b"{", b"[]", b"\xff", b'{"refresh_token": 7}'):
+        answer = browser.post("/api/v1/auth/refresh", content=bad, headers=headers)
+        fails(answer, 400, 3, "MALFORMED_REQUEST")
+    answer = browser.post("/api/v1/auth/refresh", json={"unknown": 1}, headers=headers)
+    fails(answer, 401, 16, "REFRESH_TOKEN_INVALID")
 
 
 def test_an_app_comes_back_with_a_code_and_no_cookie(house, browser, fakes):
