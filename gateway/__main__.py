@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import metadata
 from pathlib import Path
 
 from eco2.auth.v1 import auth_pb2_grpc, internal_pb2_grpc
 
-from gateway import reflection, web
+from gateway import documents, openapi, reflection, web
 from services.kit import channel, config, telemetry
 from services.kit.server import Server, run
 
@@ -29,14 +30,16 @@ class Config:
 def main() -> None:
     settings = config.load(Config)
     telemetry.setup("gateway", settings.log_level)
-    catalogue = reflection.Catalogue(settings.descriptor_set.read_bytes())
+    descriptor_set = settings.descriptor_set.read_bytes()
+    catalogue = reflection.Catalogue(descriptor_set)
     auth = channel.connect(settings.auth_target, timeout_s=11)
     log_in = web.LogIn(
         auth_pb2_grpc.AuthServiceStub(auth),
         internal_pb2_grpc.SignInInternalServiceStub(auth),
         secure=settings.public_url.startswith("https:"),
     )
-    pages = web.serve(log_in, settings.http_listen)
+    document = openapi.make(descriptor_set, metadata.version("ecoeco"))
+    pages = web.serve(documents.Documents(document, log_in), settings.http_listen)
     run(Server(settings.listen, [(reflection.add_to_server, catalogue)]), pages.close, auth.close)
 
 

@@ -1,0 +1,62 @@
+"""/openapi.json, and the same for eyes at /docs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+
+class Documents:
+    """A WSGI application: the two pages of an OpenAPI document; all else is `otherwise`'s."""
+
+    def __init__(self, document: dict[str, Any], otherwise: Callable):
+        self._otherwise = otherwise
+        self._pages = {
+            "/openapi.json": (json.dumps(document, ensure_ascii=False), "application/json"),
+            "/docs": (_page(document), "text/html; charset=utf-8"),
+        }
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        request = Request(environ)
+        if request.method not in ("GET", "HEAD") or request.path not in self._pages:
+            return self._otherwise(environ, start_response)
+        text, kind = self._pages[request.path]
+        response = Response(text, content_type=kind, headers={"cache-control": "public, max-age=300"})
+        response.add_etag()
+        return response.make_conditional(request)(environ, start_response)
+
+
+def _page(document: dict[str, Any]) -> str:
+    operations = [
+        (verb, path, operation) for path, verbs in document["paths"].items() for verb, operation in verbs.items()
+    ]
+    tags = sorted({operation["tags"][0] for *_, operation in operations})
+    sections = (
+        f"<h2 id={tag}>{tag}</h2>" + "".join(_operation(*each) for each in operations if each[2]["tags"] == [tag])
+        for tag in tags
+    )
+    links = " · ".join(f"<a href=#{tag}>{tag}</a>" for tag in tags)
+    return f"""<!doctype html><html lang=en><meta charset=utf-8><title>Eco² REST API</title>
+<meta name=viewport content="width=device-width"><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
+pre {{ background: #f3f5f2; padding: .7em; overflow-x: auto }} summary {{ cursor: pointer }}
+</style><h1>Eco² REST API</h1><p>{links} · <a href=/openapi.json>openapi.json</a></p>{"".join(sections)}</html>"""
+
+
+def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
+    shown = "".join(
+        f"<li><code>{escape(each['name'])}</code> ({each['in']}{', required' if each.get('required') else ''}) "
+        f"{escape(each['schema'].get('description', ''))}</li>"
+        for each in operation["parameters"]
+    )
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    example = f"<pre>{escape(json.dumps(body['example'], ensure_ascii=False))}</pre>" if "example" in body else ""
+    who = "" if "security" in operation else "<p>Needs an access token.</p>"
+    return (
+        f"<details><summary><b>{verb.upper()}</b> <code>{escape(path)}</code> {escape(operation['summary'])}</summary>"
+        f"<p>{escape(operation['description'])}</p>{who}<ul>{shown}</ul>{example}</details>"
+    )
