@@ -66,11 +66,11 @@ def connect(target: str, timeout_s: float, tls: Tls | None = None) -> grpc.Chann
     return grpc.intercept_channel(channel, _Caller(target, timeout_s))
 
 
-class _Details(
-    collections.namedtuple("_Details", "method timeout metadata credentials wait_for_ready compression"),
+class Details(
+    collections.namedtuple("Details", "method timeout metadata credentials wait_for_ready compression"),
     grpc.ClientCallDetails,
 ):
-    pass
+    """What an interceptor passes on; gRPC's own cannot be changed."""
 
 
 class _Caller(grpc.UnaryUnaryClientInterceptor):
@@ -83,7 +83,7 @@ class _Caller(grpc.UnaryUnaryClientInterceptor):
             raise DeadlineExceeded("no time left to ask a sibling", reason="DEADLINE_SPENT", target=self._target)
         metadata = [*(details.metadata or ()), (telemetry.REQUEST_ID, telemetry.request_id())]
         call = continuation(
-            _Details(
+            Details(
                 details.method, timeout_s, metadata, details.credentials, details.wait_for_ready, details.compression
             ),
             request,
