@@ -57,8 +57,9 @@ nearest: setup ## measure the nearest 20 of a million centres in PostgreSQL: [CE
 
 DATA ?= ../shared/data/trashnet
 .PHONY: eval
-eval: setup ## measure the shipped vision head on photos: [DATA=folder with val/]
-	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA)
+eval: setup ## measure what ships, in one table: [DATA=folder with val/] [ELSEWHERE=folders of photos named by material]
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA) \
+		$(if $(ELSEWHERE),--elsewhere "$(ELSEWHERE)")
 
 GENERATED := proto/gen
 .PHONY: generate

@@ -40,6 +40,13 @@ def test_an_unclear_photo_gets_the_likeliest_rule_as_a_condition_and_one_questio
     assert reply.follow_up_question.startswith("다음 중 무엇인가요: 유리, 플라스틱, 금속?")
 
 
+@pytest.mark.parametrize(("language_code", "said"), [("ko", "함께 보여요: 유리, 금속."), ("en", "glass, metal.")])
+def test_two_things_in_one_photo_are_said_to_be_two(language_code, said):
+    two = sight("GLASS", "METAL", "PAPER")
+    two.several = True
+    assert said in EmbeddedLanguage().word(two, RULE, language_code).follow_up_question
+
+
 def test_what_the_user_said_settles_an_unclear_photo():
     rule = ResolvedRule(from_question=True)
     rule.MergeFrom(RULE)

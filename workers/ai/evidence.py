@@ -1,25 +1,25 @@
 """What a photo shows, decided from two opinions. Pure.
 
-The head, trained on photos of waste, tells six materials apart and knows no others. The backbone's ImageNet classes
-are a thousand things, among them mugs, phones and bananas, which the head would force into its six. imagenet_items.csv
-says what a class means for sorting: `material`, and `item_key` where the class names an item of recycle_info. A class
-may stand there once per material: a soda bottle of PLASTIC is a PET bottle, of METAL a can. Its first row is its usual
-material.
+The head, trained on photos of waste, tells a few kinds apart and knows no others. The backbone's ImageNet classes are a
+thousand things, among them mugs, phones and cats, which the head would force into its own. imagenet_items.csv says what
+a class means for sorting: `material`, and `item_key` where the class names an item of recycle_info. A class may stand
+there once per material: a soda bottle of PLASTIC is a PET bottle, of METAL a can. Its first row is its usual material.
 """
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 UNKNOWN = "UNKNOWN"
-# In the order of the head's outputs; TrashNet's "trash" is GENERAL.
-HEAD_MATERIALS = ("CARDBOARD", "GLASS", "METAL", "PAPER", "PLASTIC", "GENERAL")
-OTHER_MATERIALS = (
-    "PAPER_PACK", "VINYL", "STYROFOAM", "TEXTILE", "BATTERY", "LIGHTING", "ELECTRONICS", "FOOD", "WOOD", "CERAMIC",
-)  # fmt: skip
-MATERIALS = (*HEAD_MATERIALS, *OTHER_MATERIALS, UNKNOWN)
+# TrashNet's six in its order; its "trash" is GENERAL.
+WASTE = ("CARDBOARD", "GLASS", "METAL", "PAPER", "PLASTIC", "GENERAL")
+# In the order of the head's outputs; UNKNOWN is a ground with nothing on it.
+KINDS = (*WASTE, "PAPER_PACK", "FOOD", UNKNOWN)
+OTHER_MATERIALS = ("VINYL", "STYROFOAM", "TEXTILE", "BATTERY", "LIGHTING", "ELECTRONICS", "WOOD", "CERAMIC")
+MATERIALS = (*WASTE, "PAPER_PACK", "FOOD", *OTHER_MATERIALS, UNKNOWN)
 
 IMAGENET_CLASSES = 1000
 # Animals, land and people: nothing that goes in a bin.
@@ -27,7 +27,7 @@ NOT_WASTE = (*range(398), *range(970, 981), *range(981, 984))
 
 # Belief in things the head does not know counts from OUTSIDE_FROM times the head's own confidence, and in full
 # OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet, but the head is then sure of its paper.
-OUTSIDE_FROM, OUTSIDE_RAMP = 0.7, 0.25
+OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.2
 # Below this calibrated probability the answer is a question. The model card shows what is right above it.
 SURE = 0.65
 # The share of ImageNet's belief that an item needs, and a label to be worth showing.
@@ -35,6 +35,8 @@ ITEM_FROM = 0.3
 LABEL_FROM = 0.05
 ALTERNATIVE_FROM = 0.05
 MAX_ALTERNATIVES = 3
+# What two halves of a photo must each be believed to show, for the photo to show two things.
+SEVERAL_FROM = 0.8
 MAX_LABELS = 5
 
 
@@ -49,6 +51,7 @@ class Sight:
     alternatives: tuple[tuple[str, float], ...]  # other materials
     labels: tuple[tuple[str, float], ...]  # ImageNet's names for what it sees, those of the table only
     unsure: bool  # ask rather than tell
+    several: bool = False  # clearly different things: `material` and the first of `alternatives`
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,28 @@ def load_items(path: Path) -> ImagenetItems:
     return ImagenetItems(names, materials, items)
 
 
-def fuse(head: np.ndarray, imagenet: np.ndarray, table: ImagenetItems) -> Sight:
-    """`head` [6]: calibrated probabilities of HEAD_MATERIALS; `imagenet` [1000]: probabilities of its classes.
+def fuse(
+    head: np.ndarray,
+    imagenet: np.ndarray,
+    table: ImagenetItems,
+    halves: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+) -> Sight:
+    """`head` [9]: calibrated probabilities of KINDS; `imagenet` [1000]: probabilities of its classes; `halves`: as
+    `head`, of opposite halves of the photo.
 
-    The more of ImageNet's belief lies outside the six, and the less sure the head is, the more of the answer ImageNet
-    decides; the rest stays the head's.
+    The more of ImageNet's belief lies outside what the head knows, and the less sure the head is, the more of the
+    answer ImageNet decides; the rest stays the head's.
     """
     outside = _outside_belief(imagenet, table)
     total = sum(outside.values())
     weight = min(max((total - OUTSIDE_FROM * float(head.max())) / OUTSIDE_RAMP, 0), 1)
-    beliefs = {name: float(p) * (1 - weight * total) for name, p in zip(HEAD_MATERIALS, head, strict=True)}
+    beliefs = {name: float(p) * (1 - weight * total) for name, p in zip(KINDS, head, strict=True)}
     for material, belief in outside.items():
         beliefs[material] = beliefs.get(material, 0) + belief * weight
     ranked = sorted(beliefs.items(), key=lambda pair: -pair[1])
+    several = _find_several(halves)
+    if several:
+        ranked.sort(key=lambda belief: belief[0] not in several)
     (material, confidence), others = ranked[0], ranked[1:]
     item_key, item_confidence = _find_item(imagenet, material, table)
     # Half of TrashNet's trash is film wrappers, which Korea recycles: without a name for the thing, ask.
@@ -99,18 +111,28 @@ def fuse(head: np.ndarray, imagenet: np.ndarray, table: ImagenetItems) -> Sight:
         material_confidence=confidence,
         item_key=item_key,
         item_confidence=item_confidence,
-        alternatives=tuple(pair for pair in others[:MAX_ALTERNATIVES] if pair[1] >= ALTERNATIVE_FROM),
+        alternatives=tuple(other for other in others[:MAX_ALTERNATIVES] if other[1] >= ALTERNATIVE_FROM or several),
         labels=tuple(pair for pair in labels[:MAX_LABELS] if pair[1] >= LABEL_FROM),
-        unsure=material == UNKNOWN or confidence < SURE or maybe_film,
+        unsure=material == UNKNOWN or confidence < SURE or maybe_film or bool(several),
+        several=bool(several),
     )
 
 
+def _find_several(halves: Sequence[tuple[np.ndarray, np.ndarray]]) -> set[str]:
+    """The two materials of opposite halves that are each clearly something else, or nothing."""
+    for opposite in halves:
+        materials = {KINDS[int(half.argmax())] for half in opposite}
+        if len(materials) == 2 and UNKNOWN not in materials and min(half.max() for half in opposite) >= SEVERAL_FROM:
+            return materials
+    return set()
+
+
 def _outside_belief(imagenet: np.ndarray, table: ImagenetItems) -> dict[str, float]:
-    """Belief per material that the head cannot name. GENERAL counts when it is a thing of ImageNet's, an umbrella say,
-    since the head knows it only as scraps."""
+    """Belief per material that the head cannot name or knows too little of: its GENERAL is scraps, not umbrellas, and
+    its FOOD raw fruit and vegetables."""
     outside = {UNKNOWN: float(imagenet[list(NOT_WASTE)].sum())}
     for index, material in table.materials.items():
-        if material in OTHER_MATERIALS or material == "GENERAL":
+        if material in OTHER_MATERIALS or material in {"FOOD", "GENERAL"}:
             outside[material] = outside.get(material, 0) + float(imagenet[index])
     return outside
 

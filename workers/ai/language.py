@@ -39,6 +39,10 @@ _WHICH = {
     "ko": "다음 중 무엇인가요: {choices}? 물건 이름으로 알려 주셔도 좋아요.",
     "en": "Which of these is it: {choices}? The name of the thing helps too.",
 }
+_SEVERAL = {
+    "ko": "사진에 서로 다른 것이 함께 보여요: {choices}. 어느 것을 버리시나요?",
+    "en": "The photo shows different things together: {choices}. Which one do you mean?",
+}
 _WHAT = {
     "ko": "무엇을 버리시나요? 물건 이름이나 재질을 알려 주세요.",
     "en": "What are you throwing away? Please tell its name or what it is made of.",
@@ -79,4 +83,6 @@ def ask(sight: Sight, language_code: str) -> str:
     choices = [names[language_code == "en"] for names in dict.fromkeys(named)][:MAX_CHOICES]
     if len(choices) < 2:
         return _WHAT[language_code]
+    if sight.several:
+        return _SEVERAL[language_code].format(choices=", ".join(choices[:2]))
     return _WHICH[language_code].format(choices=", ".join(choices))

@@ -46,6 +46,7 @@ class EmbeddedEyes:
             item_key=seen.item_key or "",
             confidence=seen.material_confidence,
             unsure=seen.unsure,
+            several=seen.several,
             provider=self.provider,
             model=self.model,
         )

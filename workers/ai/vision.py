@@ -21,6 +21,7 @@ MAX_PIXELS = 25_000_000
 # A JPEG is decoded at a fraction of its size as long as both sides keep this much: above SIZE, so nothing is lost.
 DECODE_SIZE = 320
 CENTRE = 0.8
+UPRIGHT = 2  # views before the one upside down
 
 
 # What Pillow raises on damaged or oversized input; its warning of size is an exception where warnings are errors.
@@ -73,8 +74,17 @@ def crop_centre(image: Image.Image) -> Image.Image:
 
 
 def to_views(image: Image.Image) -> np.ndarray:
-    """float32 [2, 3, 224, 224]: the photo, and its centre mirrored. Two looks err apart; their mean errs less."""
-    return np.stack([to_pixels(image), to_pixels(ImageOps.mirror(crop_centre(image)))])
+    """float32 [3, 3, 224, 224]: the photo, its centre mirrored, and the photo upside down, since things lie any way up.
+    Several looks err apart; their mean errs less."""
+    whole = to_pixels(image)
+    return np.stack([whole, to_pixels(ImageOps.mirror(crop_centre(image))), whole[:, ::-1]])
+
+
+def halve(maps: np.ndarray) -> np.ndarray:
+    """Maps [channels, 7, 7] to the means [2, 2, channels] of left and right, of top and bottom, without the middle."""
+    side = maps.shape[-1] // 2
+    halves = (maps[:, :, :side], maps[:, :, -side:]), (maps[:, :side], maps[:, -side:])
+    return np.stack([[half.mean(axis=(1, 2)) for half in pair] for pair in halves])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -94,28 +104,31 @@ class Backbone:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """pixels [n, 3, 224, 224] to features [n, 1584] (embedding, texture) and ImageNet logits [n, 1000]."""
-        embedding, texture, logits = self._session.run(["embedding", "texture", "logits"], {"image": pixels})
-        return np.concatenate([embedding, texture], axis=1), logits
+        """pixels [n, 3, 224, 224] to features [n, 1584, 7, 7] and ImageNet logits [n, 1000]."""
+        features, logits = self._session.run(["features", "logits"], {"image": pixels})
+        return features, logits
 
 
 class Head:
-    """The trained part: features to the six materials, one hidden layer, calibrated by its temperature."""
+    """The trained part: features to the kinds of waste, one hidden layer, calibrated by its temperature. It works on
+    means over the picture or over a part of it."""
 
     def __init__(self, path: Path = HEAD):
         with np.load(path, allow_pickle=False) as file:
-            self._hidden, self._hidden_bias, self._out, self._out_bias = (
-                file[name].astype(np.float32) for name in ("hidden", "hidden_bias", "out", "out_bias")
+            self._hidden = file["hidden"] * file["hidden_scale"]
+            self._hidden_bias, self._out, self._out_bias = (
+                file[name].astype(np.float32) for name in ("hidden_bias", "out", "out_bias")
             )
             self.temperature = float(file["temperature"])
 
     def logits(self, features: np.ndarray) -> np.ndarray:
+        """Features [..., 1584] to logits [..., kinds], not yet calibrated."""
         hidden = np.maximum(features @ self._hidden + self._hidden_bias, 0)
         return hidden @ self._out + self._out_bias
 
-    def probabilities(self, views: np.ndarray) -> np.ndarray:
-        """Features of a photo's views [..., views, 1584] to probabilities [..., 6]."""
-        return softmax(self.logits(views).mean(axis=-2) / self.temperature)
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """The logits of a photo's views [..., views, kinds] to probabilities [..., kinds]."""
+        return softmax(logits.mean(axis=-2) / self.temperature)
 
 
 class EmbeddedVision:
@@ -126,5 +139,8 @@ class EmbeddedVision:
 
     def look(self, image_bytes: bytes) -> Sight:
         """Says what the photo shows. Raises NotAnImage for bytes that cannot be read as one."""
-        features, logits = self._backbone.run(to_views(open_image(image_bytes)))
-        return evidence.fuse(self._head.probabilities(features), softmax(logits).mean(axis=0), self._items)
+        maps, imagenet = self._backbone.run(to_views(open_image(image_bytes)))
+        probabilities = self._head.probabilities(self._head.logits(maps.mean(axis=(2, 3))))
+        halves = self._head.probabilities(self._head.logits(halve(maps[0]))[..., None, :])
+        # ImageNet knows things as they stand.
+        return evidence.fuse(probabilities, softmax(imagenet[:UPRIGHT]).mean(axis=0), self._items, halves)

@@ -1,39 +1,64 @@
-"""Training the head: the parts that must hold whatever the photos are."""
+"""Training the vision: the parts that must hold whatever the photos are."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from workers.ai import train
-from workers.ai.augment import find_thing, vary
-from workers.ai.evaluate import summarise, table
-from workers.ai.evidence import HEAD_MATERIALS, Sight
+from workers.ai import photos, train
+from workers.ai.augment import Cutout, Grounds, cut_out, cut_sheet, find_thing, vary
+from workers.ai.evaluate import find_elsewhere, summarise, table
+from workers.ai.evidence import KINDS, WASTE, Sight
 from workers.ai.vision import Head
 
 FEATURES = 40
+NO_GROUNDS = Grounds()
 
 
 @pytest.fixture(scope="module")
 def clusters():
-    """Six clouds of points, 60 in each: features [360, 40] and labels [360]."""
+    """A cloud of 60 points for each kind: features [540, 40] and kinds [540]."""
     random = np.random.default_rng(1)
-    labels = np.repeat(np.arange(6), 60)
-    centres = random.normal(3, 2, (6, FEATURES))
-    return (centres[labels] + random.normal(0, 0.5, (360, FEATURES))).astype(np.float32), labels
+    kinds = np.repeat(np.arange(len(KINDS)), 60)
+    centres = random.normal(3, 2, (len(KINDS), FEATURES))
+    return (centres[kinds] + random.normal(0, 0.5, (len(kinds), FEATURES))).astype(np.float32), kinds
+
+
+def save(image: Image.Image, *parts) -> None:
+    path = parts[0].joinpath(*parts[1:])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """One photo of each kind of TrashNet and of the grocery shop, two of them with a mask."""
+    data, groceries, masks = (tmp_path / name for name in ("data", "groceries", "masks"))
+    for shade, name in enumerate(photos.FOLDERS):
+        for part in ("train", "val"):
+            save(Image.new("RGB", (96, 128), (40 * shade, 90, 60)), data, part, name, "one.jpg")
+    for part in ("train", "test"):
+        save(Image.new("RGB", (90, 120), "orange"), groceries, part, "Packages", "Milk", "Good", "one.jpg")
+        for group in ("Fruit", "Vegetables"):
+            save(Image.new("RGB", (120, 90), "green"), groceries, part, group, "one.jpg")
+    mask = Image.new("L", (96, 128))
+    mask.paste(255, (30, 40, 70, 100))
+    for path in (data / "train" / "glass" / "one.jpg", data / "val" / "metal" / "one.jpg"):
+        save(mask, photos.mask_path(masks, path))
+    return data, groceries, masks
 
 
 def test_a_head_learns_and_survives_its_file(clusters, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "EPOCHS", 150)
-    features, labels = clusters
+    features, kinds = clusters
     first, second = tmp_path / "first.npz", tmp_path / "second.npz"
-    train.save_head(first, train.fit(features, labels), 1.5)
-    train.save_head(second, train.fit(features, labels), 1.5)
+    train.save_head(first, train.fit(features, kinds), 1.5)
+    train.save_head(second, train.fit(features, kinds), 1.5)
     assert first.read_bytes() == second.read_bytes()
     head = Head(first)
     assert head.temperature == 1.5
-    probabilities = head.probabilities(features[:, None])
-    assert (probabilities.argmax(axis=1) == labels).mean() > 0.95
-    assert probabilities.sum(axis=1) == pytest.approx(np.ones(360))
+    probabilities = head.probabilities(head.logits(features[:, None]))
+    assert (probabilities.argmax(axis=1) == kinds).mean() > 0.95
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(len(kinds)))
 
 
 def test_the_temperature_undoes_overconfidence():
@@ -50,26 +75,84 @@ def test_calibration_error_is_the_gap_between_word_and_deed():
     assert train.calibration_error(np.full(10, 0.95), right) == pytest.approx(0.25)
 
 
-def test_a_class_without_photos_is_named(tmp_path):
+# The photos.
+
+
+def test_folders_without_photos_are_named(tmp_path):
     with pytest.raises(ValueError, match="cardboard"):
-        train.list_photos(tmp_path)
+        photos.list_photos(tmp_path)
+    with pytest.raises(ValueError, match="Packages/Milk"):
+        photos.list_packs(tmp_path, "train")
+
+
+def test_a_numbered_view_is_always_the_same_and_every_kind_comes(folders):
+    album, again = photos.Album(*folders), photos.Album(*folders)
+    kinds = set()
+    for number in range(60):
+        (view, kind), (other, _) = album.view(number), again.view(number)
+        assert (view.shape, view.dtype) == ((224, 224, 3), np.uint8)
+        assert view.tobytes() == other.tobytes()
+        kinds.add(kind)
+    assert kinds == set(range(len(KINDS)))
+
+
+def test_views_are_made_once(folders, tmp_path):
+    work = tmp_path / "work"
+    views, kinds = photos.make_views(folders, work, 6)
+    album = photos.Album(*folders)
+    assert [(view.tobytes(), kind) for view, kind in zip(views, kinds, strict=True)] == [
+        (view.tobytes(), kind) for view, kind in map(album.view, range(6))
+    ]
+    (folders[0] / "train" / "glass" / "one.jpg").unlink()
+    assert photos.make_views(folders, work, 6)[1].tolist() == kinds.tolist()
+
+
+def test_val_is_moved_where_its_thing_is_known(folders):
+    moved = photos.MovedVal(*folders)
+    assert len(moved) == 2
+    assert {KINDS[moved.view(number)[1]] for number in range(2)} == {"METAL"}
+
+
+# Variants.
 
 
 def test_variants_repeat_with_their_state():
     photo = Image.effect_noise((96, 128), 60).convert("RGB")
-    for seed in range(20):
-        one, other = (vary(photo, np.random.default_rng(seed)) for _ in range(2))
-        assert one.mode == "RGB"
-        assert one.tobytes() == other.tobytes()
+    mask = Image.new("L", photo.size)
+    mask.paste(255, (20, 30, 70, 90))
+    for things in ([], [Cutout(photo, mask)], [Cutout(photo, mask)] * 2):
+        for seed in range(12):
+            one, other = (vary(photo, np.random.default_rng(seed), NO_GROUNDS, things) for _ in range(2))
+            assert one.mode == "RGB"
+            assert one.tobytes() == other.tobytes()
 
 
 def test_a_thing_on_a_light_ground_is_found():
     photo = Image.new("RGB", (120, 160), (200, 205, 200))
     photo.paste((150, 40, 30), (40, 50, 80, 110))
-    mask = find_thing(photo)
-    assert mask[80, 60] > 0.9
-    assert mask[10, 10] < 0.1
+    mask = find_thing(photo).mask
+    assert mask.getpixel((60, 80)) > 230
+    assert mask.getpixel((10, 10)) < 25
     assert find_thing(Image.new("RGB", (120, 160), (60, 50, 40))) is None
+
+
+def test_an_unclear_mask_is_not_used():
+    photo, mask = Image.new("RGB", (50, 50)), Image.new("L", (50, 50))
+    assert cut_out(photo, mask) is None
+    mask.paste(140, (10, 10, 40, 40))
+    assert cut_out(photo, mask) is None
+    mask.paste(255, (10, 10, 40, 40))
+    assert cut_out(photo, mask).mask is mask
+
+
+def test_a_sheet_is_a_part_of_its_photo():
+    sheet = cut_sheet(Image.new("RGB", (200, 300), "brown"), np.random.default_rng(4))
+    assert sheet.image.size == sheet.mask.size
+    assert sheet.image.width < 200
+    assert sheet.image.getpixel((sheet.image.width // 2, sheet.image.height // 2)) == (165, 42, 42)
+
+
+# The table.
 
 
 def sight(material, confidence, unsure=False):
@@ -78,13 +161,21 @@ def sight(material, confidence, unsure=False):
 
 def test_figures_count_any_other_material_as_wrong():
     sights = [sight("GLASS", 0.9), sight("CERAMIC", 0.9), sight("METAL", 0.5, unsure=True), sight("GENERAL", 0.9)]
-    labels = [HEAD_MATERIALS.index(name) for name in ("GLASS", "GLASS", "METAL", "GENERAL")]
-    figures = summarise(sights, labels)
+    figures = summarise(sights, ["GLASS", "GLASS", "METAL", "GENERAL"])
     assert figures["accuracy"] == 0.75
     assert figures["sure"] == 0.75
     assert figures["sure_accuracy"] == pytest.approx(2 / 3)
 
 
 def test_the_table_says_what_the_wrong_ones_became():
-    sights = [sight(name, 0.9) for name in (*HEAD_MATERIALS, "CERAMIC")]
-    assert "GENERAL         2  0.500  1.000  CERAMIC 1" in table(sights, [*range(6), 5])
+    sights = [sight(name, 0.9) for name in (*WASTE, "CERAMIC")]
+    assert "GENERAL         2  0.500  1.000  CERAMIC 1" in table(sights, [*WASTE, "GENERAL"])
+
+
+def test_photos_from_elsewhere_are_known_by_their_folders(tmp_path):
+    for name in ("carton", "Other plastics", "glass"):
+        save(Image.new("RGB", (8, 8)), tmp_path, name, "deep", "a.png")
+    assert [material for _, material in find_elsewhere(tmp_path)] == ["PLASTIC", "CARDBOARD", "GLASS"]
+    (tmp_path / "fish").mkdir()
+    with pytest.raises(ValueError, match="fish names no material"):
+        list(find_elsewhere(tmp_path))

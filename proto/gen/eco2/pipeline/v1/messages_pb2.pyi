@@ -67,7 +67,7 @@ class CleanImage(_message.Message):
     def __init__(self, object_key: _Optional[str] = ..., thumbnail_key: _Optional[str] = ..., sha256: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Sight(_message.Message):
-    __slots__ = ("material", "item_key", "confidence", "unsure", "alternatives", "provider", "model", "cached")
+    __slots__ = ("material", "item_key", "confidence", "unsure", "alternatives", "provider", "model", "cached", "several")
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     ITEM_KEY_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class Sight(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_FIELD_NUMBER: _ClassVar[int]
     material: _recycle_info_pb2.Material
     item_key: str
     confidence: float
@@ -84,7 +85,8 @@ class Sight(_message.Message):
     provider: str
     model: str
     cached: bool
-    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_key: _Optional[str] = ..., confidence: _Optional[float] = ..., unsure: _Optional[bool] = ..., alternatives: _Optional[_Iterable[_Union[MaterialGuess, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., cached: _Optional[bool] = ...) -> None: ...
+    several: bool
+    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_key: _Optional[str] = ..., confidence: _Optional[float] = ..., unsure: _Optional[bool] = ..., alternatives: _Optional[_Iterable[_Union[MaterialGuess, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., cached: _Optional[bool] = ..., several: _Optional[bool] = ...) -> None: ...
 
 class MaterialGuess(_message.Message):
     __slots__ = ("material", "probability")

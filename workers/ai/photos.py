@@ -1,0 +1,191 @@
+"""The photos that the vision learns from, as an endless numbered series of views.
+
+DATA_DIR: TrashNet, `train/` and `val/` with six folders each. GROCERY_DIR: the folder `dataset` of the Grocery Store
+dataset (M. Klasson, C. Zhang, H. Kjellström, 2019, MIT licence): drink cartons, fruit and vegetables, taken with a
+phone, which are two more kinds and the grounds that things are put on. MASKS_DIR: what workers/ai/masks.py wrote.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from workers.ai.augment import (
+    Cutout,
+    Grounds,
+    compose,
+    cut_out,
+    cut_sheet,
+    make_ground,
+    relight,
+    retake,
+    to_image,
+    vary,
+)
+from workers.ai.evidence import KINDS
+from workers.ai.vision import SIZE
+
+# TrashNet's folders, in the order of KINDS.
+FOLDERS = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+SHEETS = ("cardboard", "paper")
+# What of the grocery shop comes in drink cartons. Other packages there are tubs.
+PACKS = ("Juice", "Milk", "Oat-Milk", "Oatghurt", "Sour-Milk", "Soy-Milk", "Yoghurt")
+PACK_PHOTOS = {"train": 450, "test": 160}
+GROUND_PHOTOS = 1200
+SHARES = (0.14, 0.14, 0.14, 0.14, 0.14, 0.06, 0.09, 0.06, 0.09)
+PHOTO_SIDE, GROUND_SIDE = 320, 400
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Photo:
+    image: Image.Image
+    thing: Cutout | None  # where its mask is clear
+    flat: bool = False  # a sheet, so that any part of it is a piece
+
+
+def list_photos(folder: Path) -> list[tuple[Path, int]]:
+    """TrashNet photos with their kind, in a fixed order. Raises ValueError where a class has none."""
+    photos = []
+    for kind, name in enumerate(FOLDERS):
+        paths = sorted((folder / name).glob("*.jpg"))
+        if not paths:
+            raise ValueError(f"{folder / name} holds no .jpg")
+        photos += [(path, kind) for path in paths]
+    return photos
+
+
+def list_groceries(folder: Path, *groups: str) -> list[Path]:
+    """Photos of the groups ("Fruit", "Packages/Milk"), in a fixed order. Raises ValueError where there are none."""
+    paths = sorted(path for group in groups for path in (folder / group).rglob("*.jpg"))
+    if not paths:
+        raise ValueError(f"{folder} holds no photos of {', '.join(groups)}")
+    return paths
+
+
+def pick(paths: list[Path], count: int) -> list[Path]:
+    """A fixed random choice."""
+    order = np.random.default_rng(SEED).permutation(len(paths))[:count]
+    return [paths[k] for k in order]
+
+
+def list_packs(groceries: Path, part: str) -> list[Path]:
+    """The drink cartons of `part`, train or test, that are used."""
+    return pick(list_groceries(groceries / part, *(f"Packages/{name}" for name in PACKS)), PACK_PHOTOS[part])
+
+
+def open_photo(path: Path, side: int = PHOTO_SIDE) -> Image.Image:
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file).convert("RGB")
+    image.thumbnail((side, side))
+    return image
+
+
+def mask_path(masks: Path, path: Path) -> Path:
+    """Where the mask of a photo lies: its last four folders and name keep it apart from all others."""
+    return masks.joinpath(*path.resolve().parts[-5:]).with_suffix(".png")
+
+
+def open_with_mask(path: Path, masks: Path | None, flat: bool = False) -> Photo:
+    image = open_photo(path)
+    mask = mask_path(masks, path) if masks else None
+    if mask is None or not mask.is_file():
+        return Photo(image, None, flat)
+    with Image.open(mask) as file:
+        return Photo(image, cut_out(image, file.convert("L")), flat)
+
+
+class Album:
+    """All training photos in memory, and the views made of them."""
+
+    def __init__(self, data: Path, groceries: Path, masks: Path):
+        self._photos: list[list[Photo]] = [[] for _ in KINDS]
+        for path, kind in list_photos(data / "train"):
+            self._photos[kind].append(open_with_mask(path, masks, FOLDERS[kind] in SHEETS))
+        packs = list_packs(groceries, "train")
+        self._photos[KINDS.index("PAPER_PACK")] = [open_with_mask(path, masks) for path in packs]
+        food = list_groceries(groceries / "train", "Fruit", "Vegetables")
+        self._photos[KINDS.index("FOOD")] = [Photo(open_photo(path), None) for path in food]
+        self._grounds = _open_grounds(groceries / "train")
+
+    def view(self, number: int) -> tuple[np.ndarray, int]:
+        """View `number`, uint8 [224, 224, 3], and its kind. The same number gives the same view."""
+        random = np.random.default_rng([SEED, number])
+        kind = int(random.choice(len(KINDS), p=SHARES))
+        photos = self._photos[kind]
+        if not photos:
+            return to_square(self._bare(random)), kind
+        photo, other = (photos[k] for k in random.integers(len(photos), size=2))
+        things = [part.thing for part in (photo, other) if part.thing]
+        if photo.thing is None:
+            sheet = photo.flat and random.random() < 0.7
+            things = [cut_sheet(photo.image, random)] if sheet else []
+        return to_square(vary(photo.image, random, self._grounds, things)), kind
+
+    def _bare(self, random):
+        """A ground with nothing on it: made up, or a photo so blurred that no thing is left."""
+        if random.random() < 0.5:
+            image = to_image(make_ground((256, 256), random))
+        else:
+            cells = int(random.integers(12, 40))
+            image = self._grounds.pick((256, 256), random).resize((cells, cells))
+            image = image.resize((256, 256), Image.Resampling.BICUBIC)
+        return retake(relight(image, random), random)
+
+
+class MovedVal:
+    """TrashNet's val as if taken elsewhere: every thing with a clear mask, on grounds that no training photo had."""
+
+    def __init__(self, data: Path, groceries: Path, masks: Path):
+        photos = [(open_with_mask(path, masks), kind) for path, kind in list_photos(data / "val")]
+        self._things = [(photo.thing, kind) for photo, kind in photos if photo.thing]
+        self._grounds = _open_grounds(groceries / "test")
+
+    def __len__(self) -> int:
+        return 2 * len(self._things)
+
+    def view(self, number: int) -> tuple[np.ndarray, int]:
+        random = np.random.default_rng([SEED + 1, number])
+        thing, kind = self._things[number // 2]
+        return to_square(retake(relight(compose(random, self._grounds, [thing]), random), random)), kind
+
+
+def _open_grounds(groceries: Path) -> Grounds:
+    paths = pick(list_groceries(groceries, "Fruit", "Vegetables", "Packages"), GROUND_PHOTOS)
+    return Grounds([open_photo(path, GROUND_SIDE) for path in paths])
+
+
+_view: Callable[[int], tuple[np.ndarray, int]]
+
+
+def _open_album(*folders: Path) -> None:
+    global _view
+    _view = Album(*folders).view
+
+
+def _make_view(number: int) -> tuple[np.ndarray, int]:
+    return _view(number)
+
+
+def make_views(folders: tuple[Path, Path, Path], work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The album's first views, uint8 [count, 224, 224, 3], and their kinds [count]. They are made on two cores into the
+    folder `work` (150 kB a view), and taken from there the next time."""
+    pixels_path, kinds_path = work / f"views_{count}.npy", work / f"kinds_{count}.npy"
+    if not kinds_path.is_file():
+        work.mkdir(parents=True, exist_ok=True)
+        pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, SIZE, SIZE, 3))
+        kinds = np.zeros(count, np.int64)
+        with ProcessPoolExecutor(2, initializer=_open_album, initargs=folders) as pool:
+            for number, (view, kind) in enumerate(pool.map(_make_view, range(count), chunksize=64)):
+                pixels[number], kinds[number] = view, kind
+        pixels.flush()
+        np.save(kinds_path, kinds)
+    return np.load(pixels_path, mmap_mode="r"), np.load(kinds_path)
+
+
+def to_square(image: Image.Image) -> np.ndarray:
+    """The whole frame squeezed into uint8 [224, 224, 3], as vision.to_pixels does it."""
+    return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC, reducing_gap=2.0), np.uint8)
