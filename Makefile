@@ -1,6 +1,8 @@
 # One command for each thing a person does here. `make` alone lists them.
 PYTHON := .venv/bin/python
 BIN := .venv/bin
+# The oldest Kubernetes that the manifests are for, and the newest that they were read against.
+KUBERNETES := 1.29 1.37
 PROTOS = $(shell find proto/eco2 proto/buf -name '*.proto')
 export ECO2_HOME ECO2_PORT
 
@@ -32,16 +34,18 @@ status: ## show each part: name, pid, port, state: [JSON=1]
 	@$(PYTHON) -m stack status $(if $(JSON),--json)
 
 .PHONY: check
-check: setup ## lint, contracts, generated code, import rules, Envoy's configuration
+check: setup ## lint, contracts, generated code, import rules, Envoy's configuration, Kubernetes manifests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --path proto/eco2
 	$(BIN)/buf breaking --against proto/released.binpb
-	$(MAKE) --no-print-directory generate GENERATED=build/gen
+	$(MAKE) --no-print-directory generate GENERATED=build/gen EDGE=build/edge.yaml
 	diff -r --exclude=__pycache__ proto/gen build/gen || { echo 'proto/gen is out of date: run `make generate` and commit it'; exit 1; }
+	diff $(EDGE) build/edge.yaml || { echo '$(EDGE) is out of date: run `make generate` and commit it'; exit 1; }
 	$(BIN)/lint-imports
 	$(PYTHON) -m stack check-envoy
+	$(BIN)/kubernetes-validate --strict --quiet $(KUBERNETES:%=-k %) $(filter-out %/kustomization.yaml,$(wildcard k8s/base/*.yaml))
 
 .PHONY: test
 test: setup ## run all tests on real servers: [ARGS=…]
@@ -62,12 +66,14 @@ eval: setup ## measure what ships, in one table: [DATA=folder with val/] [ELSEWH
 		$(if $(ELSEWHERE),--elsewhere "$(ELSEWHERE)")
 
 GENERATED := proto/gen
+EDGE := k8s/base/edge/envoy.yaml
 .PHONY: generate
-generate: ## regenerate proto/gen from proto/
+generate: ## regenerate proto/gen from proto/, and Envoy's configuration for Kubernetes
 	rm -rf $(GENERATED) && mkdir -p $(GENERATED)
 	$(PYTHON) -m grpc_tools.protoc -Iproto --python_out=$(GENERATED) --pyi_out=$(GENERATED) $(PROTOS)
 	$(PYTHON) -m grpc_tools.protoc -Iproto --grpc_python_out=$(GENERATED) $(filter proto/eco2/%,$(PROTOS))
 	find $(GENERATED) -name '*_pb2_grpc.py' -exec grep -L 'Stub' {} + | xargs -r rm --
+	$(PYTHON) -m stack.cluster >$(EDGE)
 
 .PHONY: release-contract
 release-contract: ## make today's contract the one that must not break
