@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import http.server
 import json
 import socket
@@ -41,6 +42,7 @@ class OpenAIApi:
     def close(self) -> None:
         self.closing.set()
         self._server.shutdown()
+        self._server.hang_up()
         self._server.server_close()
         self._thread.join()
 
@@ -48,6 +50,24 @@ class OpenAIApi:
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads, request_queue_size = False, 1024
     api: OpenAIApi
+
+    def __init__(self, *args):
+        self._open: set[socket.socket] = set()
+        super().__init__(*args)
+
+    def process_request(self, request, client_address):
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End connections that clients keep for later."""
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request, client_address):
         """A client that has left is part of the tests."""

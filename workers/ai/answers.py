@@ -56,8 +56,6 @@ class Answers(Generic[Kind]):
         the budget of another; and with DeadlineExceeded (MODEL_SLOW)."""
         key, until = f"{self._name}:{model}:{digest.hex()}", time.monotonic() + LEASE_S
         while True:
-            if found := self._find(key, digest, model):
-                return found, True
             with self._lock:
                 flight = self._flights.get(key)
                 if leading := flight is None:
@@ -79,21 +77,23 @@ class Answers(Generic[Kind]):
         self, flight: Future[Kind], key: str, digest: bytes, model: str, make: Callable[[], Kind], until: float
     ) -> tuple[Kind, bool]:
         try:
-            with self._leased(key, until):
-                # It may have been made while we waited.
-                found = self._find(key, digest, model)
-                answer = found or make()
-                if not found:
-                    self._journal.cache(digest, model, answer.SerializeToString())
-                    self._share(key, answer)
-                    self._count("model")
+            answer, cached = self._find(key, digest, model), True
+            if answer is None:
+                with self._leased(key, until):
+                    # Another worker may have made it while we waited.
+                    answer = self._find(key, digest, model)
+                    if answer is None:
+                        answer, cached = make(), False
+                        self._journal.cache(digest, model, answer.SerializeToString())
+                        self._share(key, answer)
+                        self._count("model")
         except BaseException as error:
             self._land(key)
             flight.set_exception(error)
             raise
         self._land(key)
         flight.set_result(self._copy(answer))
-        return answer, bool(found)
+        return answer, cached
 
     def _copy(self, answer: Kind) -> Kind:
         copy = self._kind()
