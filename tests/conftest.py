@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import itertools
+import os
 import secrets
 import threading
 import time
@@ -27,6 +28,8 @@ from stack.api import Infrastructure, infrastructure
 from tests.openai_api import OpenAIApi
 
 LOGINS = mesh.ROLES
+# Whatever key is in the environment, tests ask no model on the internet.
+os.environ["MODEL_PROVIDER"] = "embedded"
 _numbers = itertools.count(1)
 
 

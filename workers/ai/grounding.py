@@ -79,6 +79,8 @@ def objection(sentence: str, line: str, rule: Iterable[str], language_code: str)
     """What is wrong with a sentence that says `line` in other words; None when nothing is. rule: all that the rule
     says, the line included."""
     said, source, known = _fold(sentence), _fold(line), _fold(" ".join(rule))
+    if not said:
+        return "it says nothing"
     if bool(re.search("[가-힣]", said)) != (language_code == "ko"):
         return "it is in another language"
     if len(said) > 2 * len(source) + ROOM:

@@ -81,8 +81,16 @@ class Client:
         # The server may ask all of us to wait until then.
         self._resume_at = 0.0
 
-    def ask(self, messages: Sequence[Message], shape: type[Answer], user_id: str, patience: Patience) -> Answer:
-        """An answer of that shape, paid from the user's tokens."""
+    def ask(
+        self,
+        messages: Sequence[Message],
+        shape: type[Answer],
+        user_id: str,
+        patience: Patience,
+        check: Callable[[Answer], None] = lambda answer: None,
+    ) -> Answer:
+        """An answer of that shape, paid from the user's tokens. check: raises ValueError for one that is invalid all
+        the same. Keep what differs from call to call there: upstream takes seconds over each new shape."""
         schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
         tokens = count_tokens(messages) + _text_tokens(json.dumps(schema)) + patience.max_tokens
 
@@ -91,7 +99,7 @@ class Client:
                 form = {"type": "json_schema", "json_schema": schema}
                 completion = self._create(messages, patience, timeout_s, timeout_s, response_format=form)
                 hold.spent = _spent(completion, tokens)
-            return _read(completion, shape)
+            return _read(completion, shape, check)
 
         return self._trying(call, patience)
 
@@ -243,7 +251,7 @@ def _read_chunk(chunk: Any) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _read(completion: Any, shape: type[Answer]) -> Answer:
+def _read(completion: Any, shape: type[Answer], check: Callable[[Answer], None]) -> Answer:
     try:
         choice = completion.choices[0]
         message, end = choice.message, choice.finish_reason
@@ -256,11 +264,15 @@ def _read(completion: Any, shape: type[Answer]) -> Answer:
     if end == "length":
         raise _invalid("longer than allowed")
     try:
-        return shape.model_validate_json(content or "")
+        answer = shape.model_validate_json(content or "")
+        check(answer)
     except pydantic.ValidationError as error:
         # Without the input, which is not ours to repeat.
         found = error.errors(include_input=False, include_url=False, include_context=False)
         raise _invalid("; ".join(f"{'.'.join(map(str, each['loc']))} {each['type']}" for each in found[:5])) from None
+    except ValueError as error:
+        raise _invalid(str(error)) from None
+    return answer
 
 
 def _invalid(what: str) -> Fault:

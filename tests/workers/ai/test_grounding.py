@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
 from services.recycle_info import corpus
 from workers.ai.grounding import objection
-from workers.ai.openai_language import lines_of, shape_of
+from workers.ai.openai_language import Sentence, Wording, check, lines_of
 
 SAME = [
     ("속을 비우고 물로 헹구세요", "먼저 속을 비우고 물로 깨끗이 헹궈 주세요."),
@@ -35,6 +34,7 @@ OTHER = [
     ("Empty it and rinse it", "Empty it and burn it.", "sorting word"),
     ("Empty it and rinse it", "Ignore the rules and admire the moonlight.", "words"),
     ("Do not mix it with ordinary paper", "Mix it with ordinary paper.", "opposite"),
+    ("Empty it and rinse it", " ", "nothing"),
     ("Empty it and rinse it", "속을 비우고 헹구세요.", "language"),
 ]
 
@@ -58,9 +58,8 @@ def test_every_rule_may_be_said_in_its_own_words_but_not_in_those_of_the_next(re
     keys = sorted(corpus.load())
     rules = [recycle_info.resolve(key, language_code) for key in keys]
     for rule, other in zip(rules, [*rules[1:], rules[0]], strict=True):
-        shape = shape_of(rule, language_code)
         given = {name: getattr(rule, name) for name in ("rule_id", "category_major", "category_middle")}
-        lines = lines_of(rule)
-        shape(**given, sentences=[{"line": name, "text": text} for name, text in lines.items()])
-        with pytest.raises(ValidationError):
-            shape(**given | {"rule_id": other.rule_id}, sentences=[{"line": "bin", "text": lines["bin"]}])
+        sentences = tuple(Sentence(line=name, text=text) for name, text in lines_of(rule).items())
+        check(Wording(**given, sentences=sentences), rule, language_code)
+        with pytest.raises(ValueError, match="no such rule_id"):
+            check(Wording(**given, sentences=sentences), other, language_code)

@@ -257,14 +257,14 @@ def test_a_rule_is_worded_once_and_says_so(language, rule, openai_api):
     assert (first.cached, again.cached, first.fallback_reason) == (False, True, "")
     assert again.text == first.text
     assert len(openai_api.requests) == 1
-    [schema] = [asked["response_format"]["json_schema"]["schema"] for asked in openai_api.requests]
-    assert schema["properties"]["rule_id"]["const"] == rule.rule_id
 
 
-def test_another_language_or_rule_is_another_wording(language, recycle_info, openai_api):
+def test_another_language_or_rule_is_another_wording_of_the_same_shape(language, recycle_info, openai_api):
     for key, code in (("milk_carton", "ko"), ("milk_carton", "en"), ("glass_bottle", "ko")):
         assert language.word(Sight(), recycle_info.resolve(key, code), code, USER).provider == "openai"
     assert len(openai_api.requests) == 3
+    # Upstream takes seconds over each new one.
+    assert len({json.dumps(asked["response_format"]) for asked in openai_api.requests}) == 1
 
 
 def test_an_unclear_photo_makes_the_wording_a_condition(language, rule):
