@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import socket
 import subprocess
@@ -115,8 +116,11 @@ def openai(environment, ai, openai_api):
 
 
 def noise() -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise((1600, 1200), 50).convert("RGB").save(out, "JPEG")
+    """A photo that nobody has looked at."""
+    out, image = io.BytesIO(), Image.effect_noise((1600, 1200), 50).convert("RGB")
+    # Pillow's noise is C's rand(), which may begin anew.
+    image.paste(Image.frombytes("RGB", (64, 64), os.urandom(64 * 64 * 3)).resize((800, 800)))
+    image.save(out, "JPEG")
     return out.getvalue()
 
 
