@@ -1,11 +1,65 @@
-"""Redis as the kit reaches it."""
+"""The board and its listener on a real Redis."""
 
 from __future__ import annotations
 
+import itertools
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from services.kit import cache
+from services.kit.errors import Unavailable
+from tests.conftest import eventually
+
+WAIT_S = 10
+
+
+@pytest.fixture
+def client(servers):
+    opened = cache.connect(servers.redis_url, 1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def board(client) -> cache.Board:
+    return cache.Board(client, f"test.{uuid.uuid4()}", ttl_s=60)
+
+
+def test_a_hash_only_moves_forward(board, client):
+    key = f"test:{uuid.uuid4()}"
+    assert board.read(key) == {}
+    assert board.advance(key, 20, {"progress": 20})
+    assert not board.advance(key, 20, {"progress": 0})
+    assert not board.advance(key, 10, {"progress": 10})
+    assert board.read(key) == {"seq": "20", "progress": "20"}
+    assert board.advance(key, 30, {"progress": 30})
+    assert board.read(key)["progress"] == "30"
+    assert 0 < client.ttl(key) <= 60
+
+
+def test_a_move_wakes_who_waits_for_that_key_and_nobody_else(board, client):
+    listener = cache.Listener(client, board._channel)
+    mine, other = f"test:{uuid.uuid4()}", f"test:{uuid.uuid4()}"
+    with listener.waiting(mine) as moved, listener.waiting(other) as untouched:
+        # What is announced before the subscription stands is heard by nobody.
+        numbers = itertools.count()
+        eventually(lambda: board.advance(mine, next(numbers), {"progress": 0}) and moved.wait(0.1))
+        moved.clear()
+        untouched.clear()
+        board.advance(mine, 1000, {"progress": 1})
+        assert moved.wait(WAIT_S)
+        assert not untouched.is_set()
+    assert not listener._waiters
+    listener.close()
+
+
+def test_a_redis_that_cannot_be_reached_is_unavailable():
+    with pytest.raises(Unavailable) as caught:
+        cache.Board(cache.connect("redis://127.0.0.1:1", 1), "test", 60).read("test")
+    assert caught.value.reason == "CACHE_UNAVAILABLE"
 
 
 def test_more_threads_than_connections_wait_for_their_turn(servers):
