@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -25,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ _LATER_S = 0.05
 _COLUMNS = ", ".join(Task._fields)
 _INSERT = f"INSERT OR IGNORE INTO local_tasks ({_COLUMNS}) VALUES ({', '.join('?' * len(Task._fields))})"
 _RANK = {PENDING: 0, RUNNING: 1, SUCCESS: 2, FAILURE: 2}
+
+# Task._make without its frame.
+_TO_TASK = functools.partial(tuple.__new__, Task)
 
 _Request = tuple[Callable[[], Any], Future]
 # Wakes the thread for what is in no hurry.
@@ -222,11 +227,11 @@ class Journal:
         now, first = self._clock(), self._seq + 1
         self._seq += len(tasks)
         status, started_at = (RUNNING, now) if crashed else (PENDING, None)
-        rows = [
-            # By position, since this is most of what an append costs.
-            Task(*task[:2], status, *task[3:6], None, None, now, started_at, None, None, 0, 0, seq)
-            for seq, task in enumerate(tasks, first)
-        ]
+        # By column and without a call a row, since this is most of what an append costs.
+        ids, names, _, attempts, users, payloads, *_ = zip(*tasks, strict=True)
+        given = (ids, names, repeat(status), attempts, users, payloads, repeat(None), repeat(None))
+        times = (repeat(now), repeat(started_at), repeat(None), repeat(None))
+        rows = list(map(_TO_TASK, zip(*given, *times, repeat(0), repeat(0), range(first, self._seq + 1), strict=False)))
         before = self._db.total_changes()
         self._db.executemany(_INSERT, rows)
         if self._db.total_changes() - before == len(rows):
