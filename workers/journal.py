@@ -33,7 +33,7 @@ from typing import Any
 import apsw
 
 from workers import journal_file, journal_sql
-from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, JournalError, JournalFull, Task
+from workers.journal_file import PENDING, RUNNING, SUCCESS, JournalError, JournalFull, Task
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +85,7 @@ class Journal:
         """
         return self._ask(lambda: self._append(tasks, crashed))
 
-    def record(
-        self, tasks: Sequence[Task] | Callable[[], Iterable[Task]], *, later: bool = False
-    ) -> Future[int]:
+    def record(self, tasks: Sequence[Task] | Callable[[], Iterable[Task]], *, later: bool = False) -> Future[int]:
         """Move each forward to the state, attempt, result, error and times given. How many; the others had moved on.
 
         tasks: a function is called in their transaction, and again if that is repeated. later: they may wait a moment

@@ -44,10 +44,15 @@ class Announcer:
             shown = min(((stage.number - 1) * 100 + percent) // _COUNT, 99)
             fields = {"user_id": job.user_id, "state": "RUNNING", "stage": stage.name, "progress": shown}
             with self._changed:
-                self._latest[f"analysis:{job.analysis_id}"] = shown, fields
+                self._latest[_key(job)] = shown, fields
                 self._changed.notify()
 
         return progress
+
+    def withdraw(self, job: AnalysisJob) -> None:
+        """The run is over: what nobody was told of it yet is old."""
+        with self._changed:
+            self._latest.pop(_key(job), None)
 
     def close(self) -> None:
         with self._changed:
@@ -70,3 +75,7 @@ class Announcer:
                     self._changed.wait_for(lambda: self._closed, _REST_S)
                     # What waited meanwhile is old.
                     self._latest.clear()
+
+
+def _key(job: AnalysisJob) -> str:
+    return f"analysis:{job.analysis_id}"
