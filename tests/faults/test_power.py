@@ -9,7 +9,8 @@ import apsw
 import pytest
 
 from tests.faults.disk import Disk
-from workers.journal import FAILURE, PENDING, RUNNING, SUCCESS, Journal, Task
+from workers.journal import Journal
+from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, Task
 from workers.journal_file import JournalError
 
 WAIT_S = 30
