@@ -19,13 +19,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from services.kit.broker import Publisher, Topology
+from services.kit.objects import Bucket
 from services.kit.server import Server
 from services.recycle_info import corpus
 from services.recycle_info.catalogue import Catalogue
 from services.recycle_info.rpc import RecycleInfoInternal
 from tests.conftest import eventually
 from workers.ai import backbone
-from workers.objects import Objects
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_S = 30
@@ -107,7 +107,7 @@ def noise() -> bytes:
 
 
 def upload(servers, data: bytes) -> str:
-    objects = Objects(**vars(servers.s3))
+    objects = Bucket(**vars(servers.s3))
     key = f"uploads/{uuid.uuid4()}"
     objects.put(key, data, "image/jpeg")
     objects.close()

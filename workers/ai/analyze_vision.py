@@ -11,9 +11,9 @@ from google.protobuf import json_format
 
 from services.kit import cache
 from services.kit.errors import Unavailable
+from services.kit.objects import Bucket
 from workers.ai.providers import Vision
 from workers.journal import Journal
-from workers.objects import Objects
 from workers.stages import Progress
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _key(sha256: bytes, model: str) -> str:
 
 
 class AnalyzeVision:
-    def __init__(self, objects: Objects, vision: Vision, sights: SightCache):
+    def __init__(self, objects: Bucket, vision: Vision, sights: SightCache):
         self._objects, self._vision, self._sights = objects, vision, sights
 
     def run(self, job: AnalysisJob, progress: Progress) -> Outcome:
