@@ -112,7 +112,8 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSettings(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Answers with what they are at first until they are changed.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
