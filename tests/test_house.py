@@ -14,7 +14,7 @@ from stack.home import CHECKOUT, Ports
 SERVICES = sorted(path.parent.name for path in (CHECKOUT / "services").glob("*/__main__.py"))
 CODE = sorted(path for folder in ("services", "workers", "gateway") for path in (CHECKOUT / folder).rglob("*.py"))
 KIT = {
-    *("broker", "cache", "caller", "channel", "chores", "config", "database", "errors", "objects", "pages"),
+    *("broker", "cache", "caller", "channel", "chores", "config", "database", "errors", "llm", "objects", "pages"),
     *("revocations", "server", "telemetry", "tombstones"),
 }
 # One place opens the database, and one has statements that several schemas share.
