@@ -109,7 +109,7 @@ def openai(environment, ai, openai_api):
     """One switch: worker-ai asks this server instead of its own models."""
     environment |= {"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": openai_api.url}
     openai_api.answers |= {
-        "look": {"material": "CERAMIC", "item_key": "", "confidence": 0.9, "alternatives": []},
+        "look": {"material": "CERAMIC", "item_key": "", "confidence": 0.9, "alternatives": [], "several": False},
         "wording": verbatim,
     }
     return openai_api

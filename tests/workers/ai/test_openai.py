@@ -31,7 +31,7 @@ from workers.ai.openai_vision import Items, OpenAIEyes
 from workers.stages import Permanent
 
 USER = str(uuid.uuid4())
-GLASS = {"material": "GLASS", "item_key": "glass_bottle", "confidence": 0.9, "alternatives": []}
+GLASS = {"material": "GLASS", "item_key": "glass_bottle", "confidence": 0.9, "alternatives": [], "several": False}
 
 
 @pytest.fixture
@@ -118,6 +118,15 @@ def test_where_item_and_material_differ_the_item_decides_and_the_material_is_a_g
     sight = eyes.look(photo(), USER)
     assert sight.material == MATERIAL_GLASS
     assert {guess.material for guess in sight.alternatives} == {MATERIAL_METAL, MATERIAL_PLASTIC}
+
+
+def test_two_things_are_said_to_be_two(eyes, openai_api):
+    metal = {"material": "METAL", "probability": 0.4}
+    openai_api.answers["look"] = GLASS | {"several": True, "alternatives": [metal]}
+    sight = eyes.look(photo(), USER)
+    assert (sight.several, sight.unsure, sight.alternatives[0].material) == (True, True, MATERIAL_METAL)
+    openai_api.answers["look"] = GLASS | {"several": True}
+    assert not eyes.look(photo(), USER).several
 
 
 def answering(**said) -> api_of.Fault:
