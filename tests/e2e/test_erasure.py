@@ -59,8 +59,11 @@ class Everything:
     def _objects(self):
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
             for found in page.get("Contents", ()):
-                head = self._s3.head_object(Bucket=self._bucket, Key=found["Key"])
-                yield f"object:{found['Key']}", f"{found['Key']} {head['Metadata']} {head['ResponseMetadata']}"
+                head = self._s3.get_object(Bucket=self._bucket, Key=found["Key"])
+                with head["Body"] as body:
+                    content = body.read().decode("latin-1")
+                about = f"{found['Key']} {head['Metadata']} {head['ResponseMetadata']}"
+                yield f"object:{found['Key']}", f"{about} {content}"
         # Folders outlive their objects in some stores.
         for page in self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix="uploads/", Delimiter="/"
