@@ -46,9 +46,13 @@ def main() -> None:
         limit=2,
         reason="TOO_MANY_REPLAYS",
     )
+    # It ends when the database is clean, however many tasks that takes.
+    erasures = server.Pool(
+        frozenset({"/eco2.tasks.v1.TasksInternalService/EraseUser"}), limit=2, reason="TOO_MANY_ERASURES"
+    )
     drain.start()
     server.run(
-        server.Server(settings.listen, services, pools=[replays], revocations=ended),
+        server.Server(settings.listen, services, pools=[replays, erasures], revocations=ended),
         drain.close,
         publisher.close,
         ended.close,

@@ -45,6 +45,11 @@ _REPLAY = (
     .values(replayed_at=sa.func.now(), replayed_by=sa.bindparam("by"))
     .returning(_dead)
 )
+# One that was no job has no user, but may name one.
+_DELETE = sa.text("""
+    DELETE FROM dead_letters
+    WHERE user_id = :user_id OR (user_id IS NULL AND position(convert_to(:text, 'UTF8') IN payload) > 0)
+""")
 
 Filters = Mapping[str, Any]
 
@@ -87,6 +92,11 @@ def count_waiting(connection: sa.Connection, filters: Filters) -> int:
 def update_replayed(tx: sa.Connection, ids: Sequence[UUID], replayed_by: str) -> list[sa.Row]:
     """The rows as they are now, the oldest first."""
     return sorted(tx.execute(_REPLAY, {"ids": list(ids), "by": replayed_by}), key=lambda row: row.id)
+
+
+def delete_dead_letters(tx: sa.Connection, user_id: UUID) -> int:
+    """Delete what names a user; how many."""
+    return tx.execute(_DELETE, {"user_id": user_id, "text": str(user_id)}).rowcount
 
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:

@@ -125,6 +125,10 @@ _LIST_EVENTS = (
         sa.text("array_position(ARRAY['queued', 'started', 'completed', 'failed'], CAST(event_type AS text))"),
     )
 )
+# Their history goes with them.
+_DELETE_TASKS = sa.text("""
+    DELETE FROM task_results WHERE id IN (SELECT id FROM task_results WHERE user_id = :user_id LIMIT :most)
+""")
 
 
 def sync_tasks(tx: sa.Connection, records: Sequence[Record]) -> int:
@@ -163,6 +167,11 @@ def list_tasks(
 def list_events(tx: sa.Connection, task_id: str) -> Sequence[sa.Row]:
     """attempt, event_type, timestamp, event_data of a task's events, in the order in which they happen."""
     return tx.execute(_LIST_EVENTS, {"task_id": task_id}).all()
+
+
+def delete_tasks(tx: sa.Connection, user_id: UUID, most: int) -> int:
+    """Delete some tasks of a user, with their history; how many."""
+    return tx.execute(_DELETE_TASKS, {"user_id": user_id, "most": most}).rowcount
 
 
 def _arrays(columns: dict[str, str], rows: Sequence[Record | Event]) -> dict[str, str]:

@@ -14,14 +14,15 @@ import uuid_utils.compat as uuids
 from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
-from services.kit import pages, telemetry
+from services.kit import pages, telemetry, tombstones
 from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener
 from services.kit.caller import get_caller
 from services.kit.database import Database
 from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, Unavailable
+from services.kit.objects import Bucket
 from services.waste import results, store
-from services.waste.s3 import Bucket
+from services.waste.keys import ORIGINAL, progress_key
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,9 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
 
     def CreateImage(self, request, context):
         user_id, image_id, now = get_caller(context).user_id, uuids.uuid7(), self._now()
-        key = f"uploads/{user_id}/{image_id}/original.{_EXTENSIONS[request.content_type]}"
+        key = ORIGINAL.format(user_id=user_id, image_id=image_id, extension=_EXTENSIONS[request.content_type])
         with self._database.writing() as tx:
+            tombstones.check_alive(tx, user_id)
             store.create_image(
                 tx,
                 image_id=image_id,
@@ -80,7 +82,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         user_id, now = get_caller(context).user_id, self._now()
         with self._database.reading() as connection:
             image = store.get_image(connection, user_id, UUID(request.image_id))
-        if image.uploaded_at is None and not self._bucket.exists(image.s3_key, image.size_bytes):
+        if image.uploaded_at is None and self._bucket.find_size(image.s3_key) != image.size_bytes:
             raise FailedPrecondition(
                 "image_id: the photo has not been uploaded yet",
                 reason="IMAGE_NOT_UPLOADED",
@@ -168,7 +170,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
     def _follow(self, request, context: grpc.ServicerContext, timeout_s: float) -> Iterator[waste_pb2.Analysis]:
         """The analysis now and after each change, until the time is up, the caller is gone or the server drains."""
         user_id, until = get_caller(context).user_id, time.monotonic() + timeout_s
-        with self._listener.waiting(_key(request.analysis_id)) as moved:
+        with self._listener.waiting(progress_key(request.analysis_id)) as moved:
             shown = self._get(user_id, request)
             yield shown
             checked = time.monotonic()
@@ -194,12 +196,8 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         progress = {}
         if row.completed_at is None:
             try:
-                progress = self._board.read(_key(row.id))
+                progress = self._board.read(progress_key(row.id))
             except Unavailable as fault:
                 # How far it is can wait; that it exists and whether it has ended is in the database.
                 log.warning("progress is unknown: %s", fault.message)
         return results.analysis(row, progress, lambda key: self._bucket.presign_get(key, DOWNLOAD_S))
-
-
-def _key(analysis_id: object) -> str:
-    return f"analysis:{analysis_id}"

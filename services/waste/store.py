@@ -15,8 +15,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.kit.database import violated
 from services.kit.errors import NotFound
 
 _INSERT_IMAGE = sa.text("""
@@ -96,7 +98,7 @@ def get_image(connection: sa.Connection, user_id: UUID, image_id: UUID) -> sa.Ro
     """(id, s3_key, size_bytes, uploaded_at). Fails with NotFound (IMAGE_NOT_FOUND), also for somebody else's."""
     row = connection.execute(_GET_IMAGE, {"user_id": user_id, "image_id": image_id}).one_or_none()
     if row is None:
-        raise NotFound("no such image", reason="IMAGE_NOT_FOUND", image_id=image_id)
+        raise _no_image(image_id)
     return row
 
 
@@ -107,9 +109,15 @@ def update_uploaded(tx: sa.Connection, image_id: UUID, now: datetime) -> None:
 def create_analysis(tx: sa.Connection, **analysis: Any) -> bool:
     """analysis: analysis_id, user_id, image_id, question, language, request_id, request_hash, now.
 
-    False, and nothing written, when the user has used that request_id before.
+    False, and nothing written, when the user has used that request_id before. Fails with NotFound (IMAGE_NOT_FOUND)
+    when the image has gone meanwhile.
     """
-    return tx.execute(_INSERT_ANALYSIS, analysis).rowcount == 1
+    try:
+        return tx.execute(_INSERT_ANALYSIS, analysis).rowcount == 1
+    except exc.IntegrityError as error:
+        if violated(error) != "analyses_image_id_fkey":
+            raise
+        raise _no_image(analysis["image_id"]) from None
 
 
 def get_analysis(connection: sa.Connection, user_id: UUID, analysis_id: UUID) -> sa.Row:
@@ -175,3 +183,7 @@ def update_succeeded(tx: sa.Connection, rows: list[dict], now: datetime) -> list
 def update_failed(tx: sa.Connection, rows: list[dict], now: datetime) -> list[UUID]:
     """rows: analysis_id, reason, message, retry_at (ISO 8601 or None). The ids that this ended."""
     return list(tx.execute(_FAIL, {"rows": rows, "now": now}).scalars())
+
+
+def _no_image(image_id: UUID) -> NotFound:
+    return NotFound("no such image", reason="IMAGE_NOT_FOUND", image_id=image_id)

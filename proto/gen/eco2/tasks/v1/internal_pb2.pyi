@@ -49,3 +49,15 @@ class ReplayAnyDeadLettersResponse(_message.Message):
     dead_letters: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.DeadLetter]
     remaining_count: int
     def __init__(self, dead_letters: _Optional[_Iterable[_Union[_tasks_pb2.DeadLetter, _Mapping]]] = ..., remaining_count: _Optional[int] = ...) -> None: ...
+
+class EraseUserRequest(_message.Message):
+    __slots__ = ("user_id",)
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    def __init__(self, user_id: _Optional[str] = ...) -> None: ...
+
+class EraseUserResponse(_message.Message):
+    __slots__ = ("removed_count",)
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    def __init__(self, removed_count: _Optional[int] = ...) -> None: ...

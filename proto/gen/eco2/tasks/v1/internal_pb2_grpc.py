@@ -50,6 +50,11 @@ class TasksInternalServiceStub:
                 request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/EraseUser',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
 
 
 class TasksInternalServiceServicer:
@@ -58,7 +63,7 @@ class TasksInternalServiceServicer:
 
     def SyncTasks(self, request, context):
         """Takes a batch of task states in one transaction. Idempotent: replayed, reordered or duplicated batches, from
-        any number of workers, lead to the same rows, and no row ever goes back.
+        any number of workers, lead to the same rows, and no row ever goes back. Tasks of erased users are passed over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +78,14 @@ class TasksInternalServiceServicer:
 
     def ReplayAnyDeadLetters(self, request, context):
         """As TasksService.ReplayDeadLetters, of everybody. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseUser(self, request, context):
+        """Removes a person's tasks, their history and dead letters: afterwards the user id occurs nowhere in this domain,
+        also when workers tell later what they did. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +108,11 @@ def add_TasksInternalServiceServicer_to_server(servicer, server):
                     servicer.ReplayAnyDeadLetters,
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class TasksInternalService:
             '/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters',
             eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
             eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/EraseUser',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,
