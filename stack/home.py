@@ -131,6 +131,7 @@ class Ports:
         "locations",
         "waste",
         "recycle_info",
+        "chat_llm",
         "tasks",
         "gateway",
         "gateway_http",

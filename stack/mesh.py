@@ -37,6 +37,7 @@ SERVICES = {
     "locations": "API_LOCATIONS_DB_URL",
     "waste": "API_WASTE_DB_URL",
     "recycle_info": "API_RECYCLE_DB_URL",
+    "chat_llm": "API_CHAT_DB_URL",
     "tasks": "WORKER_DB_URL",
 }
 WORKERS = ("storage", "ai")

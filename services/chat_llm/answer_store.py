@@ -42,12 +42,17 @@ _CLAIM = sa.text(f"""
     RETURNING messages.id, conversation_id, number, attempts, claim, claim_count, asked, user_id,
         summary, summarized_number
 """)
-_RENEW = sa.text("""
-    UPDATE messages SET lease_until = now() + make_interval(secs => :lease_s) WHERE claim = ANY(:claims) RETURNING claim
+# In the order of ids, so that whoever deletes several answers and this cannot wait for each other in a circle.
+_HELD = "SELECT id FROM messages WHERE claim = ANY(:claims) ORDER BY id FOR UPDATE"
+_RENEW = sa.text(f"""
+    WITH held AS ({_HELD})
+    UPDATE messages SET lease_until = now() + make_interval(secs => :lease_s) FROM held WHERE messages.id = held.id
+    RETURNING claim
 """)
-_RELEASE = sa.text("""
+_RELEASE = sa.text(f"""
+    WITH held AS ({_HELD})
     UPDATE messages SET state = 'QUEUED', attempts = attempts - 1, claim = NULL, lease_until = NULL
-    WHERE claim = ANY(:claims)
+    FROM held WHERE messages.id = held.id
 """)
 _END = """
     UPDATE messages SET state = :state, content = :content, citations = :citations, provider = :provider,
@@ -73,8 +78,8 @@ _SUMMARIZE = sa.text("""
 # Two processes that begin together write it once.
 _SYNC_PROMPT = sa.text("""
     INSERT INTO llm_prompts (name, version, content)
-    SELECT :name, coalesce(max(version), 0) + 1, :content FROM llm_prompts WHERE name = :name
-    HAVING bool_and(content <> :content) IS NOT FALSE
+    SELECT CAST(:name AS varchar), coalesce(max(version), 0) + 1, CAST(:content AS text) FROM llm_prompts
+    WHERE name = CAST(:name AS varchar) HAVING bool_and(content <> CAST(:content AS text)) IS NOT FALSE
     ON CONFLICT ON CONSTRAINT llm_prompts_version_unique DO NOTHING
 """)
 _GET_PROMPT = sa.text("""
@@ -134,9 +139,7 @@ def end_answer(
     return tx.execute(_END_CLAIMED, given).rowcount == 1
 
 
-def update_stopped(
-    tx: sa.Connection, message_id: UUID, content: str, citations: Sequence[dict], provider: str
-) -> bool:
+def update_stopped(tx: sa.Connection, message_id: UUID, content: str, citations: Sequence[dict], provider: str) -> bool:
     """End an answer under way with what there is of it; False, and nothing written, when it had ended."""
     given = {"message_id": message_id, "content": content, "citations": list(citations), "provider": provider}
     return tx.execute(_STOP, given).rowcount == 1

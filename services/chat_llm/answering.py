@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 LEASE_S, BEAT_S = 9.0, 2.0
 # Answers that another process left behind are found after this long.
 IDLE_S, MAX_PAUSE_S = 1.0, 5.0
-# How long the rules, and the database at the end, are waited for.
-RULES_S, END_S = 20.0, 60.0
+# How long the database, the rules, and the database at the end are waited for.
+READ_S, RULES_S, END_S = 20.0, 20.0, 60.0
 # How long a process that stops lets answers go on before it gives them back.
 FINISH_S = 5.0
 
@@ -72,10 +72,10 @@ class Answerer:
         with self._idle:
             self._idle.wait_for(lambda: not self._running, FINISH_S)
             left = dict(self._running)
-        for provider in self._providers:
-            provider.close()
         for lost in left.values():
             lost.set()
+        for provider in self._providers:
+            provider.close()
         if left:
             try:
                 with self._database.writing() as tx:
@@ -146,7 +146,7 @@ class Answerer:
                 self._woken.set()
 
     def _write(self, work: sa.Row, draft: Draft) -> None:
-        task, coach = self._read(work)
+        task, coach = _patiently(lambda: self._read(work), READ_S)
         found = _patiently(lambda: self._lookups.gather(task, work.asked), RULES_S)
         may_cite = facts.to_json([fact.citation for fact in found.all])
         fallback = ""
@@ -181,6 +181,8 @@ class Answerer:
             )
             coach = answer_store.get_prompt(connection, prompts.COACH)
             summarizer = answer_store.get_prompt(connection, prompts.SUMMARIZER)
+        if not rows:
+            raise Overtaken
         *before, question = [Turn(row.number, row.role, row.content, _subject(row.citations)) for row in rows]
         older, kept = context.split(before)
         task = Task(work.user_id, work.asked["language"], question.text, kept, work.summary)
@@ -238,10 +240,9 @@ def _subject(citations: Sequence[dict]) -> str:
 
 def _failure(fault: Fault | None, language: str) -> tuple[str, str]:
     """For programs and for people."""
+    reason = "INTERNAL"
     if isinstance(fault, TRANSIENT):
-        reason = "RULES_UNAVAILABLE"
-    else:
-        reason = "INTERNAL"
+        reason = "RULES_UNAVAILABLE" if fault.upstream else fault.reason
     says = {
         "ko": "지금은 답을 드릴 수 없어요. 잠시 뒤에 다시 물어봐 주세요.",
         "en": "I cannot answer just now. Please ask again in a moment.",

@@ -16,7 +16,7 @@ _WORD = re.compile(r"\S+\s*|\s+")
 
 _SAYS = {
     "ko": {
-        "hello": "안녕하세요! 분리배출을 도와드려요. 버리려는 물건을 알려 주세요. 예: \"깨진 유리컵은 어떻게 버려요?\"",
+        "hello": '안녕하세요! 분리배출을 도와드려요. 버리려는 물건을 알려 주세요. 예: "깨진 유리컵은 어떻게 버려요?"',
         "welcome": "도움이 되었다니 기뻐요. 또 궁금한 물건이 있으면 물어보세요.",
         "decline": "죄송하지만 그건 제가 도와드릴 수 없어요. 저는 물건을 어떻게 나누어 버리는지 알려 드려요. "
         "버리려는 물건의 이름을 적어 주시면 규칙을 찾아볼게요.",
@@ -32,8 +32,8 @@ _SAYS = {
         "hello": "Hello! I help with sorting waste. Tell me what you want to throw away, for example: "
         '"How do I throw away a broken glass?"',
         "welcome": "Glad to help. Ask me whenever you wonder about another thing.",
-        "decline": "Sorry, I cannot help with that. I can tell how things are sorted and thrown away: name the thing, and "
-        "I will look up its rule.",
+        "decline": "Sorry, I cannot help with that. I can tell how things are sorted and thrown away: name the thing, "
+        "and I will look up its rule.",
         "photo": "Your photo of {day} showed: {name}. {text}",
         "centers": "Near you:",
         "NO_PLACE": "To find places near you, save a place or send your location along.",

@@ -66,7 +66,7 @@ class Follower:
                 elif time.monotonic() - spoken > SILENCE_S:
                     yield Step()
                     spoken = time.monotonic()
-                if "ended" in draft or time.monotonic() - checked > RECHECK_S:
+                if draft.get("ended") == "1" or time.monotonic() - checked > RECHECK_S:
                     checked = time.monotonic()
                     row, gone = self._again(row, get)
                     if gone:

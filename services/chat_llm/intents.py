@@ -8,8 +8,9 @@ import re
 _SHORT = 12
 
 _PLACES = re.compile(
-    r"가까운|근처|주변|어디(?!에\s*버)|수거함|수거소|배출함|장소|위치|센터|매장|\bnear(?:by|est)?\b|\bclos(?:e|est)\b|\baround (?:me|here)\b"
-    r"|\bdrop(?:[- ]?off)?\b|\bcollection (?:point|box|bin)s?\b|\bwhere (?:can|do) i (?:take|bring|drop)\b|\bcent(?:er|re)s?\b",
+    r"가까운|근처|주변|어디(?!에\s*버)|수거함|수거소|배출함|장소|위치|센터|매장"
+    r"|\bnear(?:by|est)?\b|\bclos(?:e|est)\b|\baround (?:me|here)\b|\bdrop(?:[- ]?off)?\b|\bcent(?:er|re)s?\b"
+    r"|\bcollection (?:point|box|bin)s?\b|\bwhere (?:can|do) i (?:take|bring|drop)\b",
     re.IGNORECASE,
 )
 _ANALYSES = re.compile(
@@ -36,7 +37,10 @@ _SPACE = re.compile(r"\s+")
 _KINDS = (
     ("CENTER_KIND_BATTERY", re.compile(r"전지|배터리|\bbatter(?:y|ies)\b", re.IGNORECASE)),
     ("CENTER_KIND_LAMP", re.compile(r"형광등|전구|조명|\b(?:lamps?|bulbs?|fluorescent)\b", re.IGNORECASE)),
-    ("CENTER_KIND_MEDICINE", re.compile(r"의약품|알약|물약|약국|\b(?:medicines?|pills?|drugs?|pharmacy)\b", re.IGNORECASE)),
+    (
+        "CENTER_KIND_MEDICINE",
+        re.compile(r"의약품|알약|물약|약국|\b(?:medicines?|pills?|drugs?|pharmacy)\b", re.IGNORECASE),
+    ),
     ("CENTER_KIND_ELECTRONICS", re.compile(r"가전|전자제품|\b(?:electronics?|appliances?)\b", re.IGNORECASE)),
     ("CENTER_KIND_CLOTHING", re.compile(r"의류|헌\s?옷|\b(?:cloth(?:es|ing)|textiles?)\b", re.IGNORECASE)),
     ("CENTER_KIND_PAPER_PACK", re.compile(r"종이팩|우유팩|\bcartons?\b", re.IGNORECASE)),

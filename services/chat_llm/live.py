@@ -62,8 +62,8 @@ class Draft:
 
     def begin(self, provider: str, citations: Sequence[dict]) -> None:
         """Anew, and so void whatever there was. citations: all that the text may point to."""
-        self.text, self._edition = "", self._seq
-        self._flush(provider=provider, citations=json.dumps(list(citations)), edition=self._edition)
+        self.text = ""
+        self._flush(provider=provider, citations=json.dumps(list(citations)), edition=self._seq, ended=0)
 
     def add(self, piece: str) -> bool:
         """False once there is no room for more. Fails with Overtaken."""

@@ -179,7 +179,7 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
     def _check_room(self, tx, user_id: UUID, conversation_id: UUID) -> None:
         if store.find_under_way(tx, conversation_id):
             raise FailedPrecondition("the last answer here has not ended yet", reason="ANSWER_UNDER_WAY")
-        if len(store.list_under_way(tx, user_id)) >= MOST_UNDER_WAY:
+        if len(store.lock_under_way(tx, user_id)) >= MOST_UNDER_WAY:
             raise ResourceExhausted(
                 f"{MOST_UNDER_WAY} answers are under way", reason="TOO_MANY_ANSWERS", retry_after_s=2.0
             )
@@ -208,7 +208,7 @@ class ChatLlmInternal(internal_pb2_grpc.ChatLlmInternalServiceServicer):
         user_id = UUID(request.user_id)
         with self._database.writing() as tx:
             store.lock_user(tx, user_id)
-            under_way = store.list_under_way(tx, user_id)
+            under_way = store.lock_under_way(tx, user_id)
             removed = store.delete_user(tx, user_id)
         for answer in under_way:
             live.end(self._board, answer.id, answer.claim_count)

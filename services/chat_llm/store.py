@@ -59,11 +59,11 @@ _CREATE_MESSAGES = sa.text("""
 _LOCK_USER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:user_id, 0))")
 _FIND_UNDER_WAY = sa.text("""
     SELECT id, claim_count FROM messages
-    WHERE state IN ('QUEUED', 'RUNNING') AND conversation_id = :conversation_id
+    WHERE state IN ('QUEUED', 'RUNNING') AND conversation_id = :conversation_id FOR UPDATE
 """)
 _LIST_UNDER_WAY = sa.text("""
     SELECT messages.id, claim_count FROM messages JOIN conversations ON conversations.id = conversation_id
-    WHERE state IN ('QUEUED', 'RUNNING') AND user_id = :user_id
+    WHERE state IN ('QUEUED', 'RUNNING') AND user_id = :user_id ORDER BY messages.id FOR UPDATE OF messages
 """)
 _UPSERT_FEEDBACK = sa.text("""
     INSERT INTO feedback (message_id, helpful, comment, updated_at) VALUES (:message_id, :helpful, :comment, :now)
@@ -142,9 +142,7 @@ def list_exchange(connection: sa.Connection, user_id: UUID, conversation_id: UUI
     return connection.execute(_LIST_EXCHANGE, given).all()
 
 
-def find_requested_message(
-    tx: sa.Connection, user_id: UUID, conversation_id: UUID, request_id: UUID
-) -> sa.Row | None:
+def find_requested_message(tx: sa.Connection, user_id: UUID, conversation_id: UUID, request_id: UUID) -> sa.Row | None:
     given = {"user_id": user_id, "conversation_id": conversation_id, "request_id": request_id}
     return tx.execute(_FIND_REQUESTED_MESSAGE, given).one_or_none()
 
@@ -164,14 +162,16 @@ def lock_user(tx: sa.Connection, user_id: UUID) -> None:
     tx.execute(_LOCK_USER, {"user_id": str(user_id)})
 
 
-def list_under_way(connection: sa.Connection, user_id: UUID) -> Sequence[sa.Row]:
-    """The user's answers (id, claim_count) that have not ended."""
-    return connection.execute(_LIST_UNDER_WAY, {"user_id": user_id}).all()
+def lock_under_way(tx: sa.Connection, user_id: UUID) -> Sequence[sa.Row]:
+    """The user's answers (id, claim_count) that have not ended; nobody claims or ends them until the transaction
+    ends."""
+    return tx.execute(_LIST_UNDER_WAY, {"user_id": user_id}).all()
 
 
-def find_under_way(connection: sa.Connection, conversation_id: UUID) -> sa.Row | None:
-    """The conversation's answer (id, claim_count) that has not ended, if any: there is one at most."""
-    return connection.execute(_FIND_UNDER_WAY, {"conversation_id": conversation_id}).one_or_none()
+def find_under_way(tx: sa.Connection, conversation_id: UUID) -> sa.Row | None:
+    """The conversation's answer (id, claim_count) that has not ended, if any: there is one at most. Locked as by
+    lock_under_way."""
+    return tx.execute(_FIND_UNDER_WAY, {"conversation_id": conversation_id}).one_or_none()
 
 
 def sync_feedback(tx: sa.Connection, **feedback: Any) -> None:
