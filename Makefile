@@ -44,6 +44,7 @@ check: setup ## lint, contracts, generated code, import rules, Envoy's configura
 	diff -r --exclude=__pycache__ proto/gen build/gen || { echo 'proto/gen is out of date: run `make generate` and commit it'; exit 1; }
 	diff $(EDGE) build/edge.yaml || { echo '$(EDGE) is out of date: run `make generate` and commit it'; exit 1; }
 	$(BIN)/lint-imports
+	$(PYTHON) -m services.recycle_info.linter
 	$(PYTHON) -m stack check-envoy
 	$(BIN)/kubernetes-validate --strict --quiet $(KUBERNETES:%=-k %) $(filter-out %/kustomization.yaml,$(wildcard k8s/base/*.yaml))
 
@@ -64,6 +65,16 @@ DATA ?= ../shared/data/trashnet
 eval: setup ## measure what ships, in one table: [DATA=folder with val/] [ELSEWHERE=folders of photos named by material]
 	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA) \
 		$(if $(ELSEWHERE),--elsewhere "$(ELSEWHERE)")
+
+QUESTIONS := tests/services/recycle_info/questions_dev.json tests/services/recycle_info/questions_test.json
+.PHONY: eval-rules
+eval-rules: setup ## measure how questions find their rule: [LEARN=1]
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m services.recycle_info.evaluate $(QUESTIONS) $(if $(LEARN),--learn)
+
+.PHONY: rules
+rules: setup ## after a change of the rules: embed new names, and lint
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m services.recycle_info.embed
+	$(PYTHON) -m services.recycle_info.linter
 
 GENERATED := proto/gen
 EDGE := k8s/base/edge/envoy.yaml

@@ -42,8 +42,13 @@ SERVICES = {
 }
 WORKERS = ("storage", "ai")
 
-# What a person may set for the model providers; nothing else of the caller's environment reaches a part.
-PASSED_ON = ("VISION_PROVIDER", "LANGUAGE_PROVIDER", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "LOG_LEVEL")
+# What a person may set for all parts, and for those that use models; nothing else of the caller's environment reaches
+# a part.
+PASSED_ON = ("LOG_LEVEL",)
+MODEL_SETTINGS = (
+    *("MODEL_PROVIDER", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL", "OPENAI_MODEL", "OPENAI_REASONING_EFFORT"),
+    *("OPENAI_USER_TOKENS", "OPENAI_ALL_TOKENS"),
+)
 
 
 # And for log-ins: the relay for mails, the providers to sign in with, how often one may try.
@@ -177,8 +182,7 @@ def worker(home: Home, ports: Ports, name: str) -> Part:
     env = shared_env(home, ports)
     env |= {"LISTEN": f"127.0.0.1:{port}", "JOURNAL_DIR": str(home.folder(f"journal/{name}"))}
     if name == "ai":
-        env |= {"BACKBONE_PATH": str(BACKBONE)}
-        env |= {key: os.environ.get(key, "embedded") for key in ("VISION_PROVIDER", "LANGUAGE_PROVIDER")}
+        env |= model_env(home) | {"BACKBONE_PATH": str(BACKBONE)}
     return process(
         f"workers.{name}",
         name=f"worker-{name}",
@@ -188,6 +192,14 @@ def worker(home: Home, ports: Ports, name: str) -> Part:
         port=port,
         stop_grace=15.0,
     )
+
+
+def model_env(home: Home) -> dict[str, str]:
+    """What the caller set for the models; a key goes on as a file."""
+    env = {name: os.environ[name] for name in MODEL_SETTINGS if os.environ.get(name)}
+    if key := os.environ.get("OPENAI_API_KEY"):
+        env["OPENAI_API_KEY_FILE"] = str(home.secret_file("openai-api-key", key))
+    return env
 
 
 def gateway(home: Home, ports: Ports) -> Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import itertools
+import os
 import secrets
 import threading
 import time
@@ -24,8 +25,11 @@ from services.kit.database import Database
 from services.kit.server import Server
 from stack import mesh
 from stack.api import Infrastructure, infrastructure
+from tests.openai_api import OpenAIApi
 
 LOGINS = mesh.ROLES
+# Whatever key is in the environment, tests ask no model on the internet.
+os.environ["MODEL_PROVIDER"] = "embedded"
 _numbers = itertools.count(1)
 
 
@@ -142,3 +146,11 @@ def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
     while not true():
         assert time.monotonic() < until, f"still not true after {timeout_s} s"
         pause.wait(0.02)
+
+
+@pytest.fixture
+def openai_api() -> OpenAIApi:
+    """An OpenAI-compatible server that does what the test tells it."""
+    running = OpenAIApi()
+    yield running
+    running.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import threading
@@ -246,6 +247,8 @@ class Worker:
     def _end(self, run: Run, error: Permanent, text: str) -> None:
         outcome = Outcome(analysis_id=run.job.analysis_id)
         outcome.failure.reason, outcome.failure.message = error.reason, error.words[run.job.language_code]
+        if error.retry_after_s is not None:
+            outcome.failure.retry_time.FromSeconds(math.ceil(time.time() + error.retry_after_s))
         run.outcome = outcome
         self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=time.time())
 

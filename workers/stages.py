@@ -24,11 +24,12 @@ GAVE_UP = {
 
 
 class Permanent(Exception):
-    """Trying again cannot help. reason: for programs. words: for the person who waits, by language code."""
+    """Trying again now cannot help. reason: for programs. words: for the person who waits, by language code.
+    retry_after_s: seconds after which a new analysis may do better; None when it will not."""
 
-    def __init__(self, reason: str, words: Mapping[str, str]):
+    def __init__(self, reason: str, words: Mapping[str, str], retry_after_s: float | None = None):
         super().__init__(f"{reason}: {words['en']}")
-        self.reason, self.words = reason, words
+        self.reason, self.words, self.retry_after_s = reason, words, retry_after_s
 
 
 class TimedOut(Exception):

@@ -24,18 +24,25 @@ redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 1
 """
 
+# Of one client. A command takes well below a millisecond, so that few serve many threads.
+MAX_CONNECTIONS = 32
+
 
 def connect(url: str, db: int, timeout_s: float = 1.0) -> redis.Redis:
-    """A client of one database number. Answers are str; each command has a deadline and is not retried."""
-    return redis.Redis.from_url(
+    """A client of one database number. Answers are str; each command has a deadline and is not retried. When all its
+    connections are busy a command waits for one, within the deadline."""
+    pool = redis.BlockingConnectionPool.from_url(
         url,
         db=db,
+        max_connections=MAX_CONNECTIONS,
+        timeout=timeout_s,
         decode_responses=True,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         retry=None,
     )
+    return redis.Redis.from_pool(pool)
 
 
 @contextlib.contextmanager

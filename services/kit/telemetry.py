@@ -62,6 +62,8 @@ def setup(process: str, level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The broker kit says itself, in one line, what pika says in seven.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # A line for each request, which whoever makes it logs with what it was for.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     threading.excepthook = _end_with_thread
 
 

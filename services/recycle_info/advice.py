@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from services.recycle_info.corpus import Item
+from services.recycle_info.corpus import UNSOUND, Item
 
 _FRAMES = {
     "ko": {
@@ -39,7 +39,8 @@ def resolve(items: Mapping[str, Item], key: str, tags: Collection[str], language
     """Advice for items[key] in the situations `tags`, in "ko" or "en".
 
     A situation may move the thing to another item (a broken bottle is broken glass) and that one may move it
-    again; a rule already visited ends the walk. Tags that the rules on the way do not know are ignored.
+    again; a rule already visited ends the walk. Tags that the rules on the way do not know change nothing but one
+    thing: of what is broken, dirty, worn out or swollen nobody is told to give it away.
     Fails with KeyError when there is no such item or language.
     """
     item, visited, preparation, used = items[key], {key}, [], []
@@ -52,7 +53,8 @@ def resolve(items: Mapping[str, Item], key: str, tags: Collection[str], language
             break
         visited.add(target)
         item = items[target]
-    steps = tuple(dict.fromkeys([*preparation, *item[f"steps_{language}"]]))
+    sound = [] if UNSOUND.intersection(tags) else item.get(f"if_sound_{language}", [])
+    steps = tuple(dict.fromkeys([*preparation, *sound, *item[f"steps_{language}"]]))
     warnings = tuple(item[f"do_not_{language}"])
     return Advice(
         item=item,

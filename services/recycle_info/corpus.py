@@ -1,13 +1,15 @@
-"""The sorting rules that ship with the product: corpus/*.json, one file for each category.
+"""The sorting rules that ship with the product: corpus/*.json, ways.json, regions.json.
 
-A file names its category once; load() writes it onto each item. The wording is our own, the facts
-come from each item's source_url. Municipalities may differ where regional is true.
+A file of corpus/ is a shelf: it names its category once, and then its items. Things thrown away in the same way share
+an entry of ways.json, to which an item may add steps that come first (`first_*`) and warnings (`never_*`), or of which
+it replaces a field; load() writes all of this onto each item. The wording is our own, the facts come from each item's
+source_url. Municipalities may differ where `regional` is true; regions.py holds where and how.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 RECYCLABLE = "재활용폐기물"
 MIDDLES = (
@@ -50,9 +52,8 @@ TAGS = frozenset(
         *("swollen", "worn_out", "mixed_material", "coated", "shredded", "battery_inside", "gas_left", "oversized"),
     }
 )
-
-_TEXTS = ("name", "description", "bin")
-_LISTS = ("aliases", "steps", "do_not")
+# Nobody wants a thing in one of these, so what a rule says about a sound one is left out.
+UNSOUND = frozenset({"broken", "worn_out", "dirty", "swollen"})
 
 
 class Situation(TypedDict):
@@ -65,7 +66,10 @@ class Situation(TypedDict):
 
 
 class Item(TypedDict):
-    """One thing and how to throw it away. Steps are short sentences without a full stop."""
+    """One thing and how to throw it away. Steps are short sentences without a full stop.
+
+    if_sound: steps told only of a thing that somebody could still use. way: the entry of ways.json it came from.
+    """
 
     key: str
     rule_id: str
@@ -85,82 +89,51 @@ class Item(TypedDict):
     do_not_ko: list[str]
     do_not_en: list[str]
     situations: list[Situation]
+    if_sound_ko: NotRequired[list[str]]
+    if_sound_en: NotRequired[list[str]]
+    way: NotRequired[str]
     contact: NotRequired[str]
     regional: bool
     source_url: str
 
 
 def load() -> dict[str, Item]:
-    """Every item by key, in the order of the files."""
-    items: dict[str, Item] = {}
+    """Every item by key, in the order of the files. Fails with ValueError on a key taken twice or an unknown way."""
+    shelves = {}
     for path in sorted((files(__package__) / "corpus").iterdir(), key=lambda path: path.name):
-        shelf = json.loads(path.read_text(encoding="utf-8"))
-        for entry in shelf.pop("items"):
-            if entry["key"] in items:
-                raise ValueError(f"{path.name}: the key {entry['key']} is taken")
-            items[entry["key"]] = {"rule_id": f"rule:{entry['key']}", **shelf, **entry}
+        shelves[path.name] = json.loads(path.read_text(encoding="utf-8"))
+    return expand(shelves, json.loads((files(__package__) / "ways.json").read_text(encoding="utf-8")))
+
+
+def expand(shelves: dict[str, Any], ways: dict[str, Any]) -> dict[str, Item]:
+    """Items by key from the files as they are written: shelves by file name, ways by their name."""
+    items: dict[str, Item] = {}
+    for name, shelf in shelves.items():
+        category = {field: value for field, value in shelf.items() if field != "items"}
+        for entry in shelf["items"]:
+            key = entry.get("key", "")
+            if key in items:
+                raise ValueError(f"{name}: the key {key} is taken")
+            if "way" in entry and entry["way"] not in ways:
+                raise ValueError(f"{name}: {key} goes the way {entry['way']}, which does not exist")
+            items[key] = {"rule_id": f"rule:{key}", **category, **join(ways.get(entry.get("way"), {}), entry)}
     return items
+
+
+def join(way: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry on top of a way: what it says replaces, what it says first or never is put before."""
+    joined = {**way, **entry}
+    for language in ("ko", "en"):
+        for own, field in (("first", "steps"), ("never", "do_not")):
+            if added := joined.pop(f"{own}_{language}", []):
+                joined[f"{field}_{language}"] = [*added, *joined.get(f"{field}_{language}", [])]
+    if "situations" in way:
+        own = entry.get("situations", [])
+        told = {situation["tag"] for situation in own}
+        joined["situations"] = [*own, *(each for each in way["situations"] if each["tag"] not in told)]
+    return joined
 
 
 def surfaces(item: Item) -> list[str]:
     """Every name that people give the item, Korean and English."""
     return [item["name_ko"], item["name_en"], *item["aliases_ko"], *item["aliases_en"]]
-
-
-def find_problems(items: dict[str, Item]) -> list[str]:
-    """Everything wrong with the shape of the corpus, in words; empty when it is sound."""
-    problems = [f"{key}: {problem}" for key, item in items.items() for problem in _find_item_problems(item, items)]
-    owners: dict[str, str] = {}
-    for key, item in items.items():
-        for surface in surfaces(item):
-            owner = owners.setdefault(surface.casefold().replace(" ", ""), key)
-            if owner != key:
-                problems.append(f"{key}: '{surface}' already means {owner}")
-    problems += [f"DEFAULTS: no item {key}" for key in DEFAULTS.values() if key not in items]
-    problems += [f"no item in {middle}" for middle in sorted(_missing_middles(items))]
-    return problems
-
-
-def _missing_middles(items: dict[str, Item]) -> set[str]:
-    return {middle for _, middle in CATEGORIES} - {item["category_middle"] for item in items.values()}
-
-
-def _find_item_problems(item: Item, items: dict[str, Item]) -> Iterator[str]:
-    known = Item.__required_keys__ | Item.__optional_keys__
-    if missing := Item.__required_keys__ - item.keys():
-        yield f"lacks {', '.join(sorted(missing))}"
-        return
-    if unknown := item.keys() - known:
-        yield f"has unknown {', '.join(sorted(unknown))}"
-    if not item["key"].isidentifier() or item["key"] != item["key"].lower():
-        yield "its key is not snake_case"
-    if (item["category_major"], item["category_middle"]) not in CATEGORIES:
-        yield "its category is not in the list"
-    if item["material"] not in MATERIALS:
-        yield f"its material {item['material']} is not in the list"
-    if not item["source_url"].startswith("https://"):
-        yield "has no source"
-    for language in ("ko", "en"):
-        for field in (f"{name}_{language}" for name in _TEXTS + _LISTS):
-            texts = item[field] if isinstance(item[field], list) else [item[field]]
-            if not texts or any(not text.strip() or text.endswith(".") for text in texts):
-                yield f"{field} is empty, or a text in it is or ends with a full stop"
-    for field in _LISTS[1:]:
-        if len(item[f"{field}_ko"]) != len(item[f"{field}_en"]):
-            yield f"{field} differs in length between the languages"
-    yield from _find_situation_problems(item, items)
-
-
-def _find_situation_problems(item: Item, items: dict[str, Item]) -> Iterator[str]:
-    tags = [situation["tag"] for situation in item["situations"]]
-    if len(tags) != len(set(tags)):
-        yield "has a tag twice"
-    for situation in item["situations"]:
-        if situation["tag"] not in TAGS:
-            yield f"its tag {situation['tag']} is not in the list"
-        if len(situation["steps_ko"]) != len(situation["steps_en"]):
-            yield f"{situation['tag']}: steps differ in length between the languages"
-        if "move_to" not in situation and not situation["steps_ko"]:
-            yield f"{situation['tag']}: changes nothing"
-        if situation.get("move_to", FALLBACK) not in items:
-            yield f"{situation['tag']}: moves to {situation['move_to']}, which does not exist"

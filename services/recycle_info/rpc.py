@@ -10,7 +10,7 @@ from services.kit import pages
 from services.kit.database import Database
 from services.recycle_info import store
 from services.recycle_info.catalogue import Catalogue, Choice, item_id, rule_id
-from services.recycle_info.retrieval import detect_language
+from services.recycle_info.words import detect_language
 
 _FIRST = ["", UUID(int=0)]
 

@@ -56,5 +56,13 @@ def find_situations(text: str) -> set[str]:
     return found - {"clean"} if "dirty" in found else found
 
 
+def without_situations(text: str) -> str:
+    """The text less its words about the state, so that what is left may name the thing: its label is none."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    for pattern in _PATTERNS.values():
+        folded = pattern.sub(" ", folded)
+    return folded
+
+
 def _is_denied(text: str, sign: re.Match[str]) -> bool:
     return bool(_DENIED_BEFORE.search(text[: sign.start()]) or _DENIED_AFTER.match(text, sign.end()))

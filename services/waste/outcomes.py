@@ -86,6 +86,7 @@ def _sight(outcome: internal_pb2.Outcome) -> dict:
         "analysis_id": outcome.analysis_id,
         "provider": sight.provider,
         "model": sight.model,
+        "prompt_version": sight.prompt_version,
         "cached": sight.cached,
         "sight": results.to_json(sight),
     }
@@ -96,4 +97,5 @@ def _failure(outcome: internal_pb2.Outcome) -> dict:
         "analysis_id": outcome.analysis_id,
         "reason": outcome.failure.reason,
         "message": outcome.failure.message,
+        "retry_at": outcome.failure.retry_time.ToJsonString() if outcome.failure.HasField("retry_time") else None,
     }

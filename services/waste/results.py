@@ -33,12 +33,22 @@ def compose(completion: internal_pb2.Completion) -> waste_pb2.AnalysisResult:
         category_major=rule.category_major,
         category_middle=rule.category_middle,
         confidence=round(rule.question_confidence if rule.from_question else sight.confidence, 4),
-        advice=waste_pb2.Advice(steps=reply.steps, warnings=reply.warnings, text=reply.text),
+        advice=waste_pb2.Advice(
+            steps=reply.steps,
+            warnings=reply.warnings,
+            text=reply.text,
+            provider=reply.provider,
+            model=reply.model,
+            prompt_version=reply.prompt_version,
+            fallback_reason=reply.fallback_reason,
+        ),
         rule_id=rule.rule_id,
         source_url=rule.source_url,
         provider=sight.provider,
         cached=sight.cached,
         bin=rule.bin,
+        model=sight.model,
+        prompt_version=sight.prompt_version,
     )
     if reply.follow_up_question:
         result.follow_up_question = reply.follow_up_question
@@ -74,6 +84,8 @@ def analysis(row: sa.Row, progress: Mapping[str, str], sign: Callable[[str], str
         made.stage = progress["stage"]
     if row.failure_reason:
         made.failure.reason, made.failure.message = row.failure_reason, row.failure_message
+        if row.failure_retry_at:
+            made.failure.retry_time.FromDatetime(row.failure_retry_at)
     if row.analysis_result:
         json_format.ParseDict(row.analysis_result, made.result, ignore_unknown_fields=True)
     if row.clean_key:

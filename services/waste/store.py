@@ -33,8 +33,8 @@ _INSERT_ANALYSIS = sa.text("""
     ON CONFLICT ON CONSTRAINT analyses_request_unique DO NOTHING
 """)
 _ANALYSES = """
-    SELECT analyses.id, image_id, state, question, failure_reason, failure_message, analysis_result, request_hash,
-        analyses.created_at, completed_at, clean_key, thumbnail_key
+    SELECT analyses.id, image_id, state, question, failure_reason, failure_message, failure_retry_at, analysis_result,
+        request_hash, analyses.created_at, completed_at, clean_key, thumbnail_key
     FROM analyses JOIN images ON images.id = image_id
 """
 _GET_ANALYSIS = sa.text(f"{_ANALYSES} WHERE analyses.id = :analysis_id AND analyses.user_id = :user_id")
@@ -67,21 +67,22 @@ _RECORD_IMAGES = sa.text("""
     WHERE images.id = analyses.image_id
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _RECORD_SIGHTS = sa.text("""
-    INSERT INTO gpt_vision_results (analysis_id, provider, model, cached, sight, created_at)
-    SELECT analysis_id, provider, model, cached, sight, :now FROM jsonb_to_recordset(:rows)
-        AS given (analysis_id uuid, provider text, model text, cached boolean, sight jsonb)
+    INSERT INTO gpt_vision_results (analysis_id, provider, model, prompt_version, cached, sight, created_at)
+    SELECT analysis_id, provider, model, prompt_version, cached, sight, :now FROM jsonb_to_recordset(:rows)
+        AS given (analysis_id uuid, provider text, model text, prompt_version text, cached boolean, sight jsonb)
     ON CONFLICT (analysis_id) DO NOTHING
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _COMPLETE = sa.text("""
     UPDATE analyses SET state = 'SUCCEEDED', waste_type = given.material, confidence = given.confidence,
-        analysis_result = given.result, completed_at = :now, failure_reason = NULL, failure_message = NULL
+        analysis_result = given.result, completed_at = :now, failure_reason = NULL, failure_message = NULL,
+        failure_retry_at = NULL
     FROM jsonb_to_recordset(:rows) AS given (analysis_id uuid, material text, confidence numeric, result jsonb)
     WHERE id = given.analysis_id AND state <> 'SUCCEEDED' RETURNING id
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _FAIL = sa.text("""
     UPDATE analyses SET state = 'FAILED', failure_reason = given.reason, failure_message = given.message,
-        completed_at = :now
-    FROM jsonb_to_recordset(:rows) AS given (analysis_id uuid, reason text, message text)
+        failure_retry_at = given.retry_at, completed_at = :now
+    FROM jsonb_to_recordset(:rows) AS given (analysis_id uuid, reason text, message text, retry_at timestamptz)
     WHERE id = given.analysis_id AND state IN ('QUEUED', 'RUNNING') RETURNING id
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 
@@ -172,5 +173,5 @@ def update_succeeded(tx: sa.Connection, rows: list[dict], now: datetime) -> list
 
 
 def update_failed(tx: sa.Connection, rows: list[dict], now: datetime) -> list[UUID]:
-    """rows: analysis_id, reason, message. The ids that this ended."""
+    """rows: analysis_id, reason, message, retry_at (ISO 8601 or None). The ids that this ended."""
     return list(tx.execute(_FAIL, {"rows": rows, "now": now}).scalars())

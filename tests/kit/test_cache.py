@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -58,3 +60,17 @@ def test_a_redis_that_cannot_be_reached_is_unavailable():
     with pytest.raises(Unavailable) as caught:
         cache.Board(cache.connect("redis://127.0.0.1:1", 1), "test", 60).read("test")
     assert caught.value.reason == "CACHE_UNAVAILABLE"
+
+
+def test_more_threads_than_connections_wait_for_their_turn(servers):
+    """A pool that is full is no cache that is away: redis-py's own would refuse the hundred-and-first."""
+    count = 10 * cache.MAX_CONNECTIONS
+    client, together = cache.connect(servers.redis_url, 3, timeout_s=10), threading.Barrier(count)
+
+    def ask(_) -> bool:
+        together.wait(30)
+        return client.ping()
+
+    with ThreadPoolExecutor(count) as pool:
+        assert all(pool.map(ask, range(count)))
+    client.close()

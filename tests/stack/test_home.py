@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import api
+from stack import api, mesh
 from stack.home import BLOCK, Home, HomeError, Ports, claim_ports, default_path, is_free
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="without root PostgreSQL runs as the caller, who reaches all")
@@ -89,3 +89,15 @@ def test_no_two_names_share_a_port(home: Home):
     ports.release()
     assert len(Ports.NAMES) <= BLOCK
     assert len({ports[name] for name in Ports.NAMES}) == len(Ports.NAMES)
+
+
+def test_the_key_of_the_models_reaches_who_uses_it_and_as_a_file(home: Home, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    monkeypatch.setenv("OPENAI_MODEL", "m1")
+    ports = claim_ports(home, anywhere=True)
+    ports.release()
+    every = {part.name: part.env for part in mesh.everything(home, ports)}
+    env = every["worker-ai"]
+    assert (env["OPENAI_MODEL"], Path(env["OPENAI_API_KEY_FILE"]).read_text()) == ("m1", "sk-1")
+    assert not any("sk-1" in value for part in every.values() for value in part.values())
+    assert [name for name, part in every.items() if any("OPENAI" in key for key in part)] == ["worker-ai"]

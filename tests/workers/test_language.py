@@ -31,7 +31,7 @@ def test_a_clear_photo_gets_the_rule_as_it_is():
     assert list(reply.warnings) == list(RULE.warnings)
     assert reply.text == RULE.text
     assert reply.follow_up_question == ""
-    assert reply.provider == "embedded"
+    assert (reply.provider, reply.model, reply.prompt_version) == ("embedded", "templates", "1")
 
 
 def test_an_unclear_photo_gets_the_likeliest_rule_as_a_condition_and_one_question():

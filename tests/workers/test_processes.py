@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from importlib.resources import files
 
 import grpc
 import pytest
-from eco2.pipeline.v1.messages_pb2 import STAGE_RULE_RETRIEVAL, AnalysisJob, Stage
-from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc
+from eco2.pipeline.v1.messages_pb2 import (
+    STAGE_RULE_RETRIEVAL,
+    STAGE_VISION_ANALYSIS,
+    AnalysisJob,
+    CleanImage,
+    Stage,
+)
+from eco2.recycle_info.v1 import internal_pb2
 from eco2.tasks.v1 import tasks_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from services.kit.broker import Publisher, Topology
-from services.kit.server import Server
-from services.recycle_info import corpus
-from services.recycle_info.catalogue import Catalogue
-from services.recycle_info.rpc import RecycleInfoInternal
 from tests.conftest import eventually
+from tests.openai_api import schema_of, status
+from tests.workers.ai.conftest import Rules, verbatim
 from workers.ai import backbone
 from workers.objects import Objects
 
@@ -62,8 +69,8 @@ def start(environment, tmp_path):
     """Starts workers; kills at the end what a test left running."""
     processes = []
 
-    def run(name: str = "storage") -> subprocess.Popen:
-        own = environment | {"JOURNAL_DIR": str(tmp_path / name)}
+    def run(name: str = "storage", journal: str = "") -> subprocess.Popen:
+        own = environment | {"JOURNAL_DIR": str(tmp_path / (journal or name))}
         with (tmp_path / "log").open("ab") as log:
             command = [sys.executable, "-m", f"workers.{name}"]
             processes.append(subprocess.Popen(command, env=own, stdout=log, stderr=log))
@@ -83,26 +90,37 @@ def ai(environment, catalogue, tmp_path) -> None:
     assert backbone.build(path)
     environment |= {
         "BACKBONE_PATH": str(path),
-        "VISION_PROVIDER": "embedded",
-        "LANGUAGE_PROVIDER": "embedded",
+        "MODEL_PROVIDER": "embedded",
         "RECYCLE_INFO_TARGET": catalogue,
         "OPENBLAS_NUM_THREADS": "1",
     }
 
 
 @pytest.fixture
-def catalogue() -> str:
+def catalogue(database) -> str:
     """The address of the real rules."""
-    service = RecycleInfoInternal(Catalogue(corpus.load()))
-    server = Server("127.0.0.1:0", [(internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, service)])
-    server.start()
-    yield f"127.0.0.1:{server.port}"
-    server.stop()
+    rules = Rules(database("recycle_info"))
+    yield rules.target
+    rules.server.stop()
+
+
+@pytest.fixture
+def openai(environment, ai, openai_api):
+    """One switch: worker-ai asks this server instead of its own models."""
+    environment |= {"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": openai_api.url}
+    openai_api.answers |= {
+        "look": {"material": "CERAMIC", "item_key": "", "confidence": 0.9, "alternatives": [], "several": False},
+        "wording": verbatim,
+    }
+    return openai_api
 
 
 def noise() -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise((1600, 1200), 50).convert("RGB").save(out, "JPEG")
+    """A photo that nobody has looked at."""
+    out, image = io.BytesIO(), Image.effect_noise((1600, 1200), 50).convert("RGB")
+    # Pillow's noise is C's rand(), which may begin anew.
+    image.paste(Image.frombytes("RGB", (64, 64), os.urandom(64 * 64 * 3)).resize((800, 800)))
+    image.save(out, "JPEG")
     return out.getvalue()
 
 
@@ -134,6 +152,47 @@ def test_a_photo_becomes_advice_and_the_same_photo_is_looked_at_once(start, ai, 
     assert again.rule.rule_id == first.rule.rule_id
     tasks.wait_for(lambda: len(tasks.in_state(tasks_pb2.TASK_STATE_SUCCESS)) == 8)
     assert {tasks.last(task_id).worker_name for task_id in tasks.told} == {"storage", "ai"}
+
+
+def test_with_one_switch_the_openai_api_looks_and_words(start, openai, send, servers, waste):
+    start("storage")
+    start("ai")
+    key = upload(servers, noise())
+    first, again = (completion(waste, send(image_key=key)) for _ in range(2))
+    assert first.sight.provider == first.reply.provider == "openai"
+    assert first.sight.model == first.reply.model == "gpt-5-mini"
+    assert first.sight.prompt_version
+    assert first.reply.prompt_version
+    assert not first.reply.fallback_reason
+    assert (first.sight.cached, first.reply.cached) == (False, False)
+    assert (again.sight.cached, again.reply.cached) == (True, True)
+    assert [schema_of(body) for body in openai.requests] == ["look", "wording"]
+
+
+def test_a_model_that_is_down_ends_the_analysis_with_its_reason_and_a_time(start, openai, send, servers, waste):
+    openai.always = status(500)
+    start("storage")
+    start("ai")
+    job = send(image_key=upload(servers, noise()))
+    waste.wait_for(lambda: "failure" in waste.kinds(job.analysis_id))
+    [failure] = [each.failure for each in waste.outcomes[job.analysis_id] if each.HasField("failure")]
+    assert failure.reason == "MODEL_UNAVAILABLE"
+    assert failure.retry_time.ToSeconds() > time.time()
+
+
+def test_a_thousand_jobs_about_one_photo_in_two_processes_cost_one_call(start, openai, send, servers, waste):
+    go, look = threading.Event(), openai.answers["look"]
+    openai.answers["look"] = lambda body: look if go.wait(WAIT_S) else None
+    image = CleanImage(object_key=upload(servers, noise()), sha256=uuid.uuid4().bytes * 2)
+    for name in ("ai1", "ai2"):
+        start("ai", name)
+    jobs = [send(STAGE_VISION_ANALYSIS, image=image) for _ in range(1000)]
+    go.set()
+    waste.wait_for(lambda: all(waste.kinds(job.analysis_id) for job in jobs))
+    assert len(openai.asked("look")) == 1
+    sights = [waste.outcomes[job.analysis_id][0].sight for job in jobs]
+    assert sum(not sight.cached for sight in sights) == 1
+    assert {sight.provider for sight in sights} == {"openai"}
 
 
 def test_kill_nine_of_worker_ai_loses_nothing(start, ai, send, servers, waste, tasks):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
 import uuid
-from pathlib import Path
 
 import pytest
 from eco2.pipeline.v1.messages_pb2 import Sight
@@ -14,16 +14,21 @@ from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc
 from eco2.recycle_info.v1.recycle_info_pb2 import MATERIAL_GLASS
 from PIL import Image
 
-from services.kit import cache
+from services.kit import cache, config
 from services.kit.errors import NotFound, Unavailable
 from tests.workers.conftest import new_job
-from workers.ai.analyze_vision import CACHE_DB, AnalyzeVision, SightCache
+from workers.ai.__main__ import Config
+from workers.ai.analyze_vision import AnalyzeVision, digest
+from workers.ai.answers import DB, Answers
 from workers.journal import Journal
 from workers.objects import Objects
 from workers.stages import Permanent
 from workers.storage import photo
 from workers.storage.image_uploader import ImageUploader
 from workers.storage.rule_retriever import RuleRetriever
+
+# All that worker-ai needs, and nothing that chooses its models.
+SETTINGS = {field.name.upper(): "x" for field in dataclasses.fields(Config) if field.default is dataclasses.MISSING}
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def journal(tmp_path):
 
 @pytest.fixture
 def redis(servers):
-    client = cache.connect(servers.redis_url, CACHE_DB)
+    client = cache.connect(servers.redis_url, DB)
     yield client
     client.close()
 
@@ -53,9 +58,9 @@ class Eyes:
     provider = "embedded"
 
     def __init__(self):
-        self.model, self.looks = f"m{uuid.uuid4().hex}", 0
+        self.model, self.prompt_version, self.looks = f"m{uuid.uuid4().hex}", "", 0
 
-    def look(self, data: bytes) -> Sight:
+    def look(self, data: bytes, user_id: str) -> Sight:
         self.looks += 1
         return Sight(material=MATERIAL_GLASS, confidence=0.9, provider=self.provider, model=self.model)
 
@@ -108,7 +113,7 @@ def test_a_store_that_cannot_be_reached_is_a_transient_error(servers):
 
 def test_the_same_pixels_are_looked_at_once(objects, redis, journal):
     eyes = Eyes()
-    analyze = AnalyzeVision(objects, eyes, SightCache(redis, journal))
+    analyze = AnalyzeVision(objects, eyes, Answers(redis, journal, "vision", Sight))
     job = new_job()
     job.image.object_key, job.image.sha256 = f"uploads/{uuid.uuid4()}", uuid.uuid4().bytes
     objects.put(job.image.object_key, jpeg(), "image/jpeg")
@@ -116,21 +121,23 @@ def test_the_same_pixels_are_looked_at_once(objects, redis, journal):
     again = analyze.run(job, lambda percent: None).sight
     assert (first.cached, again.cached, eyes.looks) == (False, True, 1)
     assert (again.material, again.confidence) == (first.material, first.confidence)
-    key = f"vision:{eyes.model}:{job.image.sha256.hex()}"
+    key = f"vision:{eyes.model}:{digest(job.image.sha256, '').hex()}"
     assert json.loads(redis.get(key))["material"] == "MATERIAL_GLASS"
     assert redis.ttl(key) > 0
     # The journal still knows when Redis has lost it, and tells Redis again.
     redis.delete(key)
     assert analyze.run(job, lambda percent: None).sight.cached
     assert redis.exists(key)
-    # Another model has not looked yet.
+    # Another model, or the same with other instructions, has not looked yet.
     eyes.model += "x"
+    assert not analyze.run(job, lambda percent: None).sight.cached
+    eyes.prompt_version = "2"
     assert not analyze.run(job, lambda percent: None).sight.cached
 
 
 def test_without_redis_the_journal_answers(objects, journal):
-    eyes, nowhere = Eyes(), cache.connect("redis://127.0.0.1:1", CACHE_DB)
-    analyze = AnalyzeVision(objects, eyes, SightCache(nowhere, journal))
+    eyes, nowhere = Eyes(), cache.connect("redis://127.0.0.1:1", DB)
+    analyze = AnalyzeVision(objects, eyes, Answers(nowhere, journal, "vision", Sight))
     job = new_job()
     job.image.object_key, job.image.sha256 = f"uploads/{uuid.uuid4()}", uuid.uuid4().bytes
     objects.put(job.image.object_key, jpeg(), "image/jpeg")
@@ -164,9 +171,28 @@ def test_no_rule_is_an_empty_rule_and_any_other_absence_an_error(rules, channel)
         retriever.run(new_job(), lambda percent: None)
 
 
-def test_an_unknown_provider_is_refused_by_name(monkeypatch):
-    from services.kit import config
-    from workers.ai.__main__ import Config
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"MODEL_PROVIDER": "magic"}, "MODEL_PROVIDER: must be one of auto, embedded, openai, not 'magic'"),
+        ({"MODEL_PROVIDER": "openai"}, "MODEL_PROVIDER=openai needs OPENAI_API_KEY"),
+    ],
+)
+def test_a_provider_that_cannot_be_is_refused_by_name(given, problem):
+    with pytest.raises(SystemExit, match=problem):
+        config.load(Config, SETTINGS | given)
 
-    with pytest.raises(SystemExit, match="VISION_PROVIDER: must be one of embedded, not 'magic'"):
-        config.load(Config, {"VISION_PROVIDER": "magic", "BACKBONE_PATH": str(Path("x"))})
+
+@pytest.mark.parametrize(
+    ("given", "provider"),
+    [
+        ({}, "embedded"),
+        ({"OPENAI_API_KEY": "sk-1"}, "openai"),
+        ({"OPENAI_API_KEY": "sk-1", "MODEL_PROVIDER": "openai"}, "openai"),
+        ({"OPENAI_API_KEY": "sk-1", "MODEL_PROVIDER": "embedded"}, "embedded"),
+    ],
+)
+def test_one_switch_chooses_the_models(given, provider):
+    settings = config.load(Config, SETTINGS | given)
+    assert settings.provider == provider
+    assert "sk-1" not in repr(settings)

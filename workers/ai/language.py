@@ -50,24 +50,27 @@ _WHAT = {
 
 
 class EmbeddedLanguage:
-    provider = "embedded"
+    # The version is of the templates above.
+    provider, model, prompt_version = "embedded", "templates", "1"
 
-    def word(self, sight: Sight, rule: ResolvedRule, language_code: str) -> Reply:
-        reply = Reply(provider=self.provider)
-        if not rule.rule_id:
-            reply.text = _NO_RULE[language_code]
-            reply.follow_up_question = ask(sight, language_code)
-            return reply
-        reply.steps.extend(rule.steps)
-        reply.warnings.extend(rule.warnings)
-        reply.text = rule.text
-        # The user's own words settle what the photo left open.
-        if sight.unsure and not rule.from_question:
-            reply.text = _NOT_SURE[language_code].format(
-                item=rule.item_name, particle=_if(rule.item_name), text=rule.text
-            )
-            reply.follow_up_question = ask(sight, language_code)
+    def word(self, sight: Sight, rule: ResolvedRule, language_code: str, user_id: str = "") -> Reply:
+        reply = compose(sight, rule, language_code, rule.text)
+        reply.provider, reply.model, reply.prompt_version = self.provider, self.model, self.prompt_version
         return reply
+
+
+def compose(sight: Sight, rule: ResolvedRule, language_code: str, text: str) -> Reply:
+    """The rule's steps and warnings as they are, with `text` for the rest: as a condition, and with a question, where
+    neither the photo nor the user's words settle what the thing is. Without a rule nothing is claimed."""
+    if not rule.rule_id:
+        return Reply(text=_NO_RULE[language_code], follow_up_question=ask(sight, language_code))
+    reply = Reply(steps=rule.steps, warnings=rule.warnings, text=text)
+    # The user's own words settle what the photo left open.
+    if sight.unsure and not rule.from_question:
+        condition = {"item": rule.item_name, "particle": _if(rule.item_name), "text": text}
+        reply.text = _NOT_SURE[language_code].format(**condition)
+        reply.follow_up_question = ask(sight, language_code)
+    return reply
 
 
 def _if(name: str) -> str:

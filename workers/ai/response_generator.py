@@ -14,6 +14,6 @@ class ResponseGenerator:
         self._language = language
 
     def run(self, job: AnalysisJob, progress: Progress) -> Outcome:
-        reply = self._language.word(job.sight, job.rule, job.language_code)
+        reply = self._language.word(job.sight, job.rule, job.language_code, job.user_id)
         progress(90)
         return Outcome(completion=Completion(sight=job.sight, rule=job.rule, reply=reply))

@@ -39,6 +39,16 @@ def test_a_cell_that_may_catch_fire_never_goes_into_a_bin(key, tag):
     assert "수거함에 넣으세요" not in told.text
 
 
+@pytest.mark.parametrize("key", ["ceramic_mug", "toy_mixed", "bicycle"])
+def test_only_of_a_sound_thing_is_said_that_it_may_be_given_away(key):
+    for language in ("ko", "en"):
+        sound = ITEMS[key][f"if_sound_{language}"]
+        assert advice.resolve(ITEMS, key, set(), language).steps[: len(sound)] == tuple(sound)
+        for tag in corpus.UNSOUND:
+            told = advice.resolve(ITEMS, key, {tag}, language)
+            assert not any(step in told.text for step in sound), tag
+
+
 def test_tags_that_the_rule_does_not_know_are_ignored():
     assert advice.resolve(ITEMS, "toothbrush", {"swollen"}, "en") == advice.resolve(ITEMS, "toothbrush", set(), "en")
 

@@ -6,7 +6,9 @@ from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc, recycle_info_p
 
 from services.kit.errors import InvalidArgument, NotFound
 from services.recycle_info import corpus, store
-from services.recycle_info.catalogue import Catalogue, item_id, rule_id
+from services.recycle_info.catalogue import Catalogue, documents, item_id, rule_id
+from services.recycle_info.embedder import Embedder
+from services.recycle_info.meanings import Meanings
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
 
 
@@ -16,7 +18,7 @@ def recycle_info(database, serve):
     db, items = database("recycle_info"), corpus.load()
     with db.writing() as tx:
         store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in items.items()])
-    catalogue = Catalogue(items)
+    catalogue = Catalogue(items, Meanings.load(documents(items), Embedder()))
     channel = serve(
         (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(db, catalogue)),
         (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(catalogue)),
@@ -103,10 +105,17 @@ def test_a_question_is_answered_in_its_language_with_a_source(recycle_info):
     assert len(english.candidates) <= 3
 
 
-def test_a_question_about_something_else_finds_no_rule(recycle_info):
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("오늘 서울 날씨 알려줘", "물건의 이름을 알려 주시면"),
+        ("what's the weather in Seoul", "Tell me the name of the thing"),
+    ],
+)
+def test_a_question_about_something_else_is_declined_kindly_in_its_language(recycle_info, question, words):
     public, _, _ = recycle_info
-    with pytest.raises(NotFound) as caught:
-        public.Ask(recycle_info_pb2.AskRequest(question="오늘 서울 날씨 알려줘"))
+    with pytest.raises(NotFound, match=words) as caught:
+        public.Ask(recycle_info_pb2.AskRequest(question=question))
     assert caught.value.reason == "NO_RULE_FOUND"
 
 

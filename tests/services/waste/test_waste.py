@@ -168,6 +168,29 @@ def test_a_failure_carries_its_reason_and_words(waste, user_id):
     record(waste, analysis_id, failure=waste_pb2.Failure(reason="NOT_AN_IMAGE", message="사진이 아닙니다"))
     failed = get(waste, user_id, analysis_id)
     assert (failed.state, failed.failure.reason, failed.failure.message) == (FAILED, "NOT_AN_IMAGE", "사진이 아닙니다")
+    assert not failed.failure.HasField("retry_time")
+
+
+def test_a_failure_says_when_to_try_again_until_there_is_an_answer(waste, user_id):
+    analysis_id, failure = waste.start(user_id).analysis_id, waste_pb2.Failure(reason="BUSY", message="later")
+    failure.retry_time.FromJsonString("2031-02-03T04:05:06Z")
+    record(waste, analysis_id, failure=failure)
+    assert get(waste, user_id, analysis_id).failure == failure
+    record(waste, analysis_id, completion=completion())
+    assert not get(waste, user_id, analysis_id).HasField("failure")
+
+
+def test_an_answer_names_its_models_and_their_instructions(waste, user_id):
+    analysis_id, answer = waste.start(user_id).analysis_id, completion(prompt_version="p1")
+    told = {"provider": "openai", "model": "m2", "prompt_version": "p2", "fallback_reason": ""}
+    answer.reply.MergeFrom(messages_pb2.Reply(**told))
+    record(waste, analysis_id, sight=answer.sight)
+    record(waste, analysis_id, completion=answer)
+    result = get(waste, user_id, analysis_id).result
+    assert (result.provider, result.model, result.prompt_version) == ("embedded", "m", "p1")
+    assert {name: getattr(result.advice, name) for name in told} == told
+    with waste.database.reading() as connection:
+        assert connection.execute(sa.text("SELECT prompt_version FROM gpt_vision_results")).scalar() == "p1"
 
 
 def test_an_outcome_for_what_no_longer_exists_is_named_and_harms_nothing(waste, user_id):

@@ -67,7 +67,7 @@ class CleanImage(_message.Message):
     def __init__(self, object_key: _Optional[str] = ..., thumbnail_key: _Optional[str] = ..., sha256: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Sight(_message.Message):
-    __slots__ = ("material", "item_key", "confidence", "unsure", "alternatives", "provider", "model", "cached", "several")
+    __slots__ = ("material", "item_key", "confidence", "unsure", "alternatives", "provider", "model", "cached", "prompt_version", "several")
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     ITEM_KEY_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class Sight(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
     SEVERAL_FIELD_NUMBER: _ClassVar[int]
     material: _recycle_info_pb2.Material
     item_key: str
@@ -85,8 +86,9 @@ class Sight(_message.Message):
     provider: str
     model: str
     cached: bool
+    prompt_version: str
     several: bool
-    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_key: _Optional[str] = ..., confidence: _Optional[float] = ..., unsure: _Optional[bool] = ..., alternatives: _Optional[_Iterable[_Union[MaterialGuess, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., cached: _Optional[bool] = ..., several: _Optional[bool] = ...) -> None: ...
+    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_key: _Optional[str] = ..., confidence: _Optional[float] = ..., unsure: _Optional[bool] = ..., alternatives: _Optional[_Iterable[_Union[MaterialGuess, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., cached: _Optional[bool] = ..., prompt_version: _Optional[str] = ..., several: _Optional[bool] = ...) -> None: ...
 
 class MaterialGuess(_message.Message):
     __slots__ = ("material", "probability")
@@ -97,15 +99,23 @@ class MaterialGuess(_message.Message):
     def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("steps", "warnings", "text", "follow_up_question", "provider")
+    __slots__ = ("steps", "warnings", "text", "follow_up_question", "provider", "model", "prompt_version", "cached", "fallback_reason")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_UP_QUESTION_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_REASON_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     text: str
     follow_up_question: str
     provider: str
-    def __init__(self, steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., follow_up_question: _Optional[str] = ..., provider: _Optional[str] = ...) -> None: ...
+    model: str
+    prompt_version: str
+    cached: bool
+    fallback_reason: str
+    def __init__(self, steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., follow_up_question: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., prompt_version: _Optional[str] = ..., cached: _Optional[bool] = ..., fallback_reason: _Optional[str] = ...) -> None: ...

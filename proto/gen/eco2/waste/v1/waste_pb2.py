@@ -28,7 +28,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x63o2/waste/v1/waste.proto\x12\reco2.waste.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\'eco2/recycle_info/v1/recycle_info.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"t\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbb\x01\n\x06Upload\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x33\n\x07headers\x18\x03 \x03(\x0b\x32\".eco2.waste.v1.Upload.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf7\x02\n\x08\x41nalysis\x12\x13\n\x0b\x61nalysis_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.eco2.waste.v1.AnalysisState\x12\x10\n\x08progress\x18\x04 \x01(\x05\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x10\n\x08question\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x16.eco2.waste.v1.Failure\x12-\n\x06result\x18\n \x01(\x0b\x32\x1d.eco2.waste.v1.AnalysisResult\x12\x11\n\timage_url\x18\x0b \x01(\t\x12\x15\n\rthumbnail_url\x18\x0c \x01(\t\"*\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xde\x02\n\x0e\x41nalysisResult\x12\x30\n\x08material\x18\x01 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x11\n\titem_name\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x61tegory_major\x18\x04 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12\x1f\n\x12\x66ollow_up_question\x18\x07 \x01(\tH\x00\x88\x01\x01\x12%\n\x06\x61\x64vice\x18\x08 \x01(\x0b\x32\x15.eco2.waste.v1.Advice\x12\x0f\n\x07rule_id\x18\t \x01(\t\x12\x12\n\nsource_url\x18\n \x01(\t\x12\x10\n\x08provider\x18\x0b \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x0c \x01(\x08\x12\x0b\n\x03\x62in\x18\r \x01(\tB\x15\n\x13_follow_up_question\"7\n\x06\x41\x64vice\x12\r\n\x05steps\x18\x01 \x03(\t\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8f\x01\n\x12\x43reateImageRequest\x12>\n\x0c\x63ontent_type\x18\x01 \x01(\tB(\xbaH%r#R\nimage/jpegR\timage/pngR\nimage/webp\x12 \n\nsize_bytes\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80\x19 \x00\x12\x17\n\x06sha256\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"a\n\x13\x43reateImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.eco2.waste.v1.Image\x12%\n\x06upload\x18\x02 \x01(\x0b\x32\x15.eco2.waste.v1.Upload\"\x99\x01\n\x15\x43reateAnalysisRequest\x12\x1a\n\x08image_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08question\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\rlanguage_code\x18\x04 \x01(\tB\x10\xbaH\rr\x08R\x02koR\x02\x65n\xd8\x01\x01\"C\n\x16\x43reateAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\"3\n\x12GetAnalysisRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"@\n\x13GetAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\"O\n\x13ListAnalysesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"Z\n\x14ListAnalysesResponse\x12)\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x17.eco2.waste.v1.Analysis\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x13WaitAnalysisRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\ttimeout_s\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x19(\x00\"A\n\x14WaitAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\"5\n\x14WatchAnalysisRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x15WatchAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\x12\x0c\n\x04\x64one\x18\x02 \x01(\x08\"b\n\x15\x43reateFeedbackRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0f\n\x07\x63orrect\x18\x02 \x01(\x08\x12\x19\n\x07\x63omment\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x18\n\x16\x43reateFeedbackResponse*\x9f\x01\n\rAnalysisState\x12\x1e\n\x1a\x41NALYSIS_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41NALYSIS_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x41NALYSIS_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x41NALYSIS_STATE_SUCCEEDED\x10\x03\x12\x19\n\x15\x41NALYSIS_STATE_FAILED\x10\x04\x32\xc0\x07\n\x0cWasteService\x12u\n\x0b\x43reateImage\x12!.eco2.waste.v1.CreateImageRequest\x1a\".eco2.waste.v1.CreateImageResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/waste/images:\x01*\x12\x80\x01\n\x0e\x43reateAnalysis\x12$.eco2.waste.v1.CreateAnalysisRequest\x1a%.eco2.waste.v1.CreateAnalysisResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/waste/analyses:\x01*\x12\x82\x01\n\x0bGetAnalysis\x12!.eco2.waste.v1.GetAnalysisRequest\x1a\".eco2.waste.v1.GetAnalysisResponse\",\x82\xd3\xe4\x93\x02&\x12$/api/v1/waste/analyses/{analysis_id}\x12w\n\x0cListAnalyses\x12\".eco2.waste.v1.ListAnalysesRequest\x1a#.eco2.waste.v1.ListAnalysesResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/waste/analyses\x12\x8a\x01\n\x0cWaitAnalysis\x12\".eco2.waste.v1.WaitAnalysisRequest\x1a#.eco2.waste.v1.WaitAnalysisResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/waste/analyses/{analysis_id}:wait\x12\x90\x01\n\rWatchAnalysis\x12#.eco2.waste.v1.WatchAnalysisRequest\x1a$.eco2.waste.v1.WatchAnalysisResponse\"2\x82\xd3\xe4\x93\x02,\x12*/api/v1/waste/analyses/{analysis_id}:watch0\x01\x12\x97\x01\n\x0e\x43reateFeedback\x12$.eco2.waste.v1.CreateFeedbackRequest\x1a%.eco2.waste.v1.CreateFeedbackResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/api/v1/waste/analyses/{analysis_id}/feedback:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x63o2/waste/v1/waste.proto\x12\reco2.waste.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\'eco2/recycle_info/v1/recycle_info.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"t\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbb\x01\n\x06Upload\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x33\n\x07headers\x18\x03 \x03(\x0b\x32\".eco2.waste.v1.Upload.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf7\x02\n\x08\x41nalysis\x12\x13\n\x0b\x61nalysis_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.eco2.waste.v1.AnalysisState\x12\x10\n\x08progress\x18\x04 \x01(\x05\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x10\n\x08question\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x16.eco2.waste.v1.Failure\x12-\n\x06result\x18\n \x01(\x0b\x32\x1d.eco2.waste.v1.AnalysisResult\x12\x11\n\timage_url\x18\x0b \x01(\t\x12\x15\n\rthumbnail_url\x18\x0c \x01(\t\"Z\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\nretry_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x03\n\x0e\x41nalysisResult\x12\x30\n\x08material\x18\x01 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x11\n\titem_name\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x61tegory_major\x18\x04 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12\x1f\n\x12\x66ollow_up_question\x18\x07 \x01(\tH\x00\x88\x01\x01\x12%\n\x06\x61\x64vice\x18\x08 \x01(\x0b\x32\x15.eco2.waste.v1.Advice\x12\x0f\n\x07rule_id\x18\t \x01(\t\x12\x12\n\nsource_url\x18\n \x01(\t\x12\x10\n\x08provider\x18\x0b \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x0c \x01(\x08\x12\x0b\n\x03\x62in\x18\r \x01(\t\x12\r\n\x05model\x18\x0e \x01(\t\x12\x16\n\x0eprompt_version\x18\x0f \x01(\tB\x15\n\x13_follow_up_question\"\x89\x01\n\x06\x41\x64vice\x12\r\n\x05steps\x18\x01 \x03(\t\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x16\n\x0eprompt_version\x18\x06 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x07 \x01(\t\"\x8f\x01\n\x12\x43reateImageRequest\x12>\n\x0c\x63ontent_type\x18\x01 \x01(\tB(\xbaH%r#R\nimage/jpegR\timage/pngR\nimage/webp\x12 \n\nsize_bytes\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80\x19 \x00\x12\x17\n\x06sha256\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h \"a\n\x13\x43reateImageResponse\x12#\n\x05image\x18\x01 \x01(\x0b\x32\x14.eco2.waste.v1.Image\x12%\n\x06upload\x18\x02 \x01(\x0b\x32\x15.eco2.waste.v1.Upload\"\x99\x01\n\x15\x43reateAnalysisRequest\x12\x1a\n\x08image_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08question\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\rlanguage_code\x18\x04 \x01(\tB\x10\xbaH\rr\x08R\x02koR\x02\x65n\xd8\x01\x01\"C\n\x16\x43reateAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\"3\n\x12GetAnalysisRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"@\n\x13GetAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\"O\n\x13ListAnalysesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"Z\n\x14ListAnalysesResponse\x12)\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x17.eco2.waste.v1.Analysis\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x13WaitAnalysisRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\ttimeout_s\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x19(\x00\"A\n\x14WaitAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\"5\n\x14WatchAnalysisRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x15WatchAnalysisResponse\x12)\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x17.eco2.waste.v1.Analysis\x12\x0c\n\x04\x64one\x18\x02 \x01(\x08\"b\n\x15\x43reateFeedbackRequest\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0f\n\x07\x63orrect\x18\x02 \x01(\x08\x12\x19\n\x07\x63omment\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x18\n\x16\x43reateFeedbackResponse*\x9f\x01\n\rAnalysisState\x12\x1e\n\x1a\x41NALYSIS_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41NALYSIS_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x41NALYSIS_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x41NALYSIS_STATE_SUCCEEDED\x10\x03\x12\x19\n\x15\x41NALYSIS_STATE_FAILED\x10\x04\x32\xc0\x07\n\x0cWasteService\x12u\n\x0b\x43reateImage\x12!.eco2.waste.v1.CreateImageRequest\x1a\".eco2.waste.v1.CreateImageResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/waste/images:\x01*\x12\x80\x01\n\x0e\x43reateAnalysis\x12$.eco2.waste.v1.CreateAnalysisRequest\x1a%.eco2.waste.v1.CreateAnalysisResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/waste/analyses:\x01*\x12\x82\x01\n\x0bGetAnalysis\x12!.eco2.waste.v1.GetAnalysisRequest\x1a\".eco2.waste.v1.GetAnalysisResponse\",\x82\xd3\xe4\x93\x02&\x12$/api/v1/waste/analyses/{analysis_id}\x12w\n\x0cListAnalyses\x12\".eco2.waste.v1.ListAnalysesRequest\x1a#.eco2.waste.v1.ListAnalysesResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/waste/analyses\x12\x8a\x01\n\x0cWaitAnalysis\x12\".eco2.waste.v1.WaitAnalysisRequest\x1a#.eco2.waste.v1.WaitAnalysisResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/waste/analyses/{analysis_id}:wait\x12\x90\x01\n\rWatchAnalysis\x12#.eco2.waste.v1.WatchAnalysisRequest\x1a$.eco2.waste.v1.WatchAnalysisResponse\"2\x82\xd3\xe4\x93\x02,\x12*/api/v1/waste/analyses/{analysis_id}:watch0\x01\x12\x97\x01\n\x0e\x43reateFeedback\x12$.eco2.waste.v1.CreateFeedbackRequest\x1a%.eco2.waste.v1.CreateFeedbackResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/api/v1/waste/analyses/{analysis_id}/feedback:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,8 +81,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WASTESERVICE'].methods_by_name['WatchAnalysis']._serialized_options = b'\202\323\344\223\002,\022*/api/v1/waste/analyses/{analysis_id}:watch'
   _globals['_WASTESERVICE'].methods_by_name['CreateFeedback']._loaded_options = None
   _globals['_WASTESERVICE'].methods_by_name['CreateFeedback']._serialized_options = b'\202\323\344\223\0022\"-/api/v1/waste/analyses/{analysis_id}/feedback:\001*'
-  _globals['_ANALYSISSTATE']._serialized_start=2494
-  _globals['_ANALYSISSTATE']._serialized_end=2653
+  _globals['_ANALYSISSTATE']._serialized_start=2664
+  _globals['_ANALYSISSTATE']._serialized_end=2823
   _globals['_IMAGE']._serialized_start=177
   _globals['_IMAGE']._serialized_end=293
   _globals['_UPLOAD']._serialized_start=296
@@ -92,39 +92,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYSIS']._serialized_start=486
   _globals['_ANALYSIS']._serialized_end=861
   _globals['_FAILURE']._serialized_start=863
-  _globals['_FAILURE']._serialized_end=905
-  _globals['_ANALYSISRESULT']._serialized_start=908
-  _globals['_ANALYSISRESULT']._serialized_end=1258
-  _globals['_ADVICE']._serialized_start=1260
-  _globals['_ADVICE']._serialized_end=1315
-  _globals['_CREATEIMAGEREQUEST']._serialized_start=1318
-  _globals['_CREATEIMAGEREQUEST']._serialized_end=1461
-  _globals['_CREATEIMAGERESPONSE']._serialized_start=1463
-  _globals['_CREATEIMAGERESPONSE']._serialized_end=1560
-  _globals['_CREATEANALYSISREQUEST']._serialized_start=1563
-  _globals['_CREATEANALYSISREQUEST']._serialized_end=1716
-  _globals['_CREATEANALYSISRESPONSE']._serialized_start=1718
-  _globals['_CREATEANALYSISRESPONSE']._serialized_end=1785
-  _globals['_GETANALYSISREQUEST']._serialized_start=1787
-  _globals['_GETANALYSISREQUEST']._serialized_end=1838
-  _globals['_GETANALYSISRESPONSE']._serialized_start=1840
-  _globals['_GETANALYSISRESPONSE']._serialized_end=1904
-  _globals['_LISTANALYSESREQUEST']._serialized_start=1906
-  _globals['_LISTANALYSESREQUEST']._serialized_end=1985
-  _globals['_LISTANALYSESRESPONSE']._serialized_start=1987
-  _globals['_LISTANALYSESRESPONSE']._serialized_end=2077
-  _globals['_WAITANALYSISREQUEST']._serialized_start=2079
-  _globals['_WAITANALYSISREQUEST']._serialized_end=2161
-  _globals['_WAITANALYSISRESPONSE']._serialized_start=2163
-  _globals['_WAITANALYSISRESPONSE']._serialized_end=2228
-  _globals['_WATCHANALYSISREQUEST']._serialized_start=2230
-  _globals['_WATCHANALYSISREQUEST']._serialized_end=2283
-  _globals['_WATCHANALYSISRESPONSE']._serialized_start=2285
-  _globals['_WATCHANALYSISRESPONSE']._serialized_end=2365
-  _globals['_CREATEFEEDBACKREQUEST']._serialized_start=2367
-  _globals['_CREATEFEEDBACKREQUEST']._serialized_end=2465
-  _globals['_CREATEFEEDBACKRESPONSE']._serialized_start=2467
-  _globals['_CREATEFEEDBACKRESPONSE']._serialized_end=2491
-  _globals['_WASTESERVICE']._serialized_start=2656
-  _globals['_WASTESERVICE']._serialized_end=3616
+  _globals['_FAILURE']._serialized_end=953
+  _globals['_ANALYSISRESULT']._serialized_start=956
+  _globals['_ANALYSISRESULT']._serialized_end=1345
+  _globals['_ADVICE']._serialized_start=1348
+  _globals['_ADVICE']._serialized_end=1485
+  _globals['_CREATEIMAGEREQUEST']._serialized_start=1488
+  _globals['_CREATEIMAGEREQUEST']._serialized_end=1631
+  _globals['_CREATEIMAGERESPONSE']._serialized_start=1633
+  _globals['_CREATEIMAGERESPONSE']._serialized_end=1730
+  _globals['_CREATEANALYSISREQUEST']._serialized_start=1733
+  _globals['_CREATEANALYSISREQUEST']._serialized_end=1886
+  _globals['_CREATEANALYSISRESPONSE']._serialized_start=1888
+  _globals['_CREATEANALYSISRESPONSE']._serialized_end=1955
+  _globals['_GETANALYSISREQUEST']._serialized_start=1957
+  _globals['_GETANALYSISREQUEST']._serialized_end=2008
+  _globals['_GETANALYSISRESPONSE']._serialized_start=2010
+  _globals['_GETANALYSISRESPONSE']._serialized_end=2074
+  _globals['_LISTANALYSESREQUEST']._serialized_start=2076
+  _globals['_LISTANALYSESREQUEST']._serialized_end=2155
+  _globals['_LISTANALYSESRESPONSE']._serialized_start=2157
+  _globals['_LISTANALYSESRESPONSE']._serialized_end=2247
+  _globals['_WAITANALYSISREQUEST']._serialized_start=2249
+  _globals['_WAITANALYSISREQUEST']._serialized_end=2331
+  _globals['_WAITANALYSISRESPONSE']._serialized_start=2333
+  _globals['_WAITANALYSISRESPONSE']._serialized_end=2398
+  _globals['_WATCHANALYSISREQUEST']._serialized_start=2400
+  _globals['_WATCHANALYSISREQUEST']._serialized_end=2453
+  _globals['_WATCHANALYSISRESPONSE']._serialized_start=2455
+  _globals['_WATCHANALYSISRESPONSE']._serialized_end=2535
+  _globals['_CREATEFEEDBACKREQUEST']._serialized_start=2537
+  _globals['_CREATEFEEDBACKREQUEST']._serialized_end=2635
+  _globals['_CREATEFEEDBACKRESPONSE']._serialized_start=2637
+  _globals['_CREATEFEEDBACKRESPONSE']._serialized_end=2661
+  _globals['_WASTESERVICE']._serialized_start=2826
+  _globals['_WASTESERVICE']._serialized_end=3786
 # @@protoc_insertion_point(module_scope)

@@ -86,15 +86,17 @@ class Analysis(_message.Message):
     def __init__(self, analysis_id: _Optional[str] = ..., image_id: _Optional[str] = ..., state: _Optional[_Union[AnalysisState, str]] = ..., progress: _Optional[int] = ..., stage: _Optional[str] = ..., question: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[AnalysisResult, _Mapping]] = ..., image_url: _Optional[str] = ..., thumbnail_url: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("reason", "message")
+    __slots__ = ("reason", "message", "retry_time")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_TIME_FIELD_NUMBER: _ClassVar[int]
     reason: str
     message: str
-    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    retry_time: _timestamp_pb2.Timestamp
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AnalysisResult(_message.Message):
-    __slots__ = ("material", "item_id", "item_name", "category_major", "category_middle", "confidence", "follow_up_question", "advice", "rule_id", "source_url", "provider", "cached", "bin")
+    __slots__ = ("material", "item_id", "item_name", "category_major", "category_middle", "confidence", "follow_up_question", "advice", "rule_id", "source_url", "provider", "cached", "bin", "model", "prompt_version")
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +110,8 @@ class AnalysisResult(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
     BIN_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
     material: _recycle_info_pb2.Material
     item_id: str
     item_name: str
@@ -121,17 +125,27 @@ class AnalysisResult(_message.Message):
     provider: str
     cached: bool
     bin: str
-    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., confidence: _Optional[float] = ..., follow_up_question: _Optional[str] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., provider: _Optional[str] = ..., cached: _Optional[bool] = ..., bin: _Optional[str] = ...) -> None: ...
+    model: str
+    prompt_version: str
+    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., confidence: _Optional[float] = ..., follow_up_question: _Optional[str] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., provider: _Optional[str] = ..., cached: _Optional[bool] = ..., bin: _Optional[str] = ..., model: _Optional[str] = ..., prompt_version: _Optional[str] = ...) -> None: ...
 
 class Advice(_message.Message):
-    __slots__ = ("steps", "warnings", "text")
+    __slots__ = ("steps", "warnings", "text", "provider", "model", "prompt_version", "fallback_reason")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_REASON_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     text: str
-    def __init__(self, steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ...) -> None: ...
+    provider: str
+    model: str
+    prompt_version: str
+    fallback_reason: str
+    def __init__(self, steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., prompt_version: _Optional[str] = ..., fallback_reason: _Optional[str] = ...) -> None: ...
 
 class CreateImageRequest(_message.Message):
     __slots__ = ("content_type", "size_bytes", "sha256")

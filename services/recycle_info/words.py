@@ -1,0 +1,107 @@
+"""How a question is read: folded, freed of what people say around the thing, cut into words, spelled in jamo. Pure."""
+
+import re
+import unicodedata
+from collections import Counter
+
+# What people say around the thing.
+_CHATTER = re.compile(
+    r"(?:라벨|뚜껑|테이프|송장)\S*\s+(?:안\s)?[떼뗴뜯닫붙떨빼]\S*|기름\S*\s?(?:\S+\s)?묻\S*|으?로\s(?:된|만든)|(?<=\S\s)스티커(?=\s?(?:얼마|값|비용|사|붙|$))|"
+    r"(?:어떻게|어떡|어디|버[려리릴림린]|분리\s?(?:수거|배출)|재활용|배출|처리|수거|방법|신청|폐기|[0-9]+\s?[개장벌켤병](?!\S))\S*|"
+    r"(?<!\S)한\s?(?:봉지|박스|상자|바구니|뭉치|묶음|보따리|무더기|가득)(?!\S)|"
+    r"(?<!\S)(?:다|안|못|잘|좀|또|더|그냥|전부|통째로|따로|막|안쓰는|쓴|쓰고|남은|남긴|먹고|먹은|먹다|마신|쓰던|쓰다|쓰는|오래된|새로|"
+    r"같이|함께|무료|무상|비용|얼마\S*|돈|내야|된|하는|해요?|돼(?:요|나요?|죠|\?)?|되(?!지)\S*|하[나고면죠는]\S*|해야|고장\S*|망가\S*|버전|거|것|건|게|거는|거예요|"
+    r"이거|그거|저거|집에|집에서|나온|생긴|들어온|받은|산|뺀|뗀|있는|있던|있는데|있어\S*|없\S*|싶\S*|담[긴겨았]\S*|들어\S*|교체\S*|"
+    r"너무|많이|잔뜩|조금|혹시|근데|그럼|그리고|제가|저는|나는|우리|남았\S*|하려\S*|말고|중에|때|넣어도|넣으면|넣나\S*|어느|무슨|쪽)(?!\S)|"
+    r"['’]\w{1,2}\b|\b(?:how|what|where|which|when|who|is|are|was|it|this|that|these|those|do|does|doesn|isn|don|"
+    r"i|my|me|we|our|you|your|to|the|a|an|of|on|for|and|or|go|goes|put|throw|toss|away|out|get|rid|take|off|still|dispose\w*|"
+    r"disposal|discard\w*|recycl\w*|should|must|have|has|old|used|empty|bin|bins|working|anymore|leftover|some|any|work|works|"
+    r"can(?=\s+(?:i|we|you)\b))\b"
+)
+# The state it is in, which tells nothing of what it is.
+_STATE = re.compile(
+    r"(?:유통|유효)\s?기[한간]\S*(?:\s지[난나남]\S*)?|(?<!\S)(?:고장|망가|부러|부서|깨[진졌먹져]|금\s?간|찢어|찢긴|낡|헌|오래|묵은|더[러럽]|"
+    r"썩[은었어]|상한|곰팡이|녹슨|녹슬|작아|안\s?쓰|못\s?쓰|안\s?입|안\s?신|굳[은었어])\S*|"
+    r"\b(?:broken|cracked|chipped|shattered|smashed|torn|ripped|worn(?: out)?|expired|outdated|old|dirty|greasy|oily|"
+    r"rusty|mou?ldy|spoiled|rotten|damaged|dead|half[- ](?:eaten|empty|full))\b"
+)
+# Where the thing is, what is in it, what it goes with, or the bin that the asker supposes: 화분에, 건전지가 들어있는,
+# 책상이랑, 종이로, 비닐인가요.
+_CIRCUMSTANCE = re.compile(
+    r"\S+\s(?:담[긴겨았]|들어\s?있|들었|묻|싸)\S*|(?<!\S)(?:기름|음료|국물|물|건전지|배터리|가스)\S?\s(?:\S+\s)?(?:묻|남|들|있)\S*|"
+    r"\S+(?:에|에서|에도|으?로(?!\s(?:된|만든))|이?랑|인가\S*|[이기]야|인지|이나|처럼)(?=[\s?!.,]|$)|"
+    r"\b(?:as|with|from|in|into|inside|without|near)\s+(?:(?:a|an|the|my|good)\s+)?\w+|\b\w+\s(?:inside|left)\b"
+)
+# The contract keeps a question below this; what is longer is cut, so that the work for one is bounded.
+MAX_LETTERS = 1000
+_WORD = re.compile(r"[^\W_]+")
+_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
+_PARTICLE = re.compile(r"(?:에서|으로|이랑|이나|이요|인데|은|는|이|가|을|를|도|의|에|로|랑|과|와|들|만|요)$")
+_PLURAL = re.compile(r"(?<=[a-z]{2})(?:(?<=[sxz])es|(?<=[cs]h)es|(?<![su])s)$")
+# Initial ㄲㄸㅃㅆㅉ as ㄱㄷㅂㅅㅈ, ㅐ as ㅔ, ㅒ as ㅖ, ㅙ and ㅞ as ㅚ.
+_SOUND_ALIKE = str.maketrans(
+    "\u1101\u1104\u1108\u110a\u110d\u1162\u1164\u116b\u1170", "\u1100\u1103\u1107\u1109\u110c\u1166\u1168\u116c\u116c"
+)
+
+
+def detect_language(text: str) -> str:
+    """The language to answer in: "ko" when there is Hangul in the text, else "en"."""
+    return "ko" if is_hangul(unicodedata.normalize("NFC", text)) else "en"
+
+
+def is_hangul(text: str) -> bool:
+    """Whether there is a Hangul letter in composed text."""
+    return bool(_HANGUL.search(text))
+
+
+def fold(text: str) -> str:
+    """The text as it is compared: one form for each letter, small letters, and no null."""
+    return unicodedata.normalize("NFKC", text[:MAX_LETTERS]).casefold().replace("\0", " ")
+
+
+def strip_circumstances(folded: str) -> str:
+    return _CIRCUMSTANCE.sub(" ", folded)
+
+
+def strip_state(folded: str) -> str:
+    """Without the words for its state; as it was when nothing else is in it."""
+    bare = _STATE.sub(" ", folded)
+    return bare if content_words(bare) else folded
+
+
+def content_words(folded: str) -> list[str]:
+    """The words that may name the thing."""
+    return words(_CHATTER.sub(" ", folded))
+
+
+def words(folded: str) -> list[str]:
+    """Words without punctuation, English ones in the singular."""
+    return [
+        _PLURAL.sub("", word.removesuffix("ies") + "y" if word.endswith("ies") else word)
+        for word in _WORD.findall(folded)
+    ]
+
+
+def identity(name: str) -> str:
+    """What makes two names the same: letters alone, without spaces, case and plural."""
+    return "".join(words(fold(name)))
+
+
+def strip_particle(word: str) -> str:
+    return _PARTICLE.sub("", word)
+
+
+def length(word: str) -> int:
+    """In jamo or letters, so that Hangul and Latin weigh alike."""
+    return len(unicodedata.normalize("NFD", word))
+
+
+def spell(word: str) -> str:
+    """Letter by letter, with the jamo that sound alike written alike: 패트병 is 페트병, 부탄까스 is 부탄가스."""
+    return unicodedata.normalize("NFD", word).translate(_SOUND_ALIKE)
+
+
+def grams(word: str) -> Counter[str]:
+    """The runs of two and three letters, with the ends marked."""
+    letters = f"^{spell(word)}$"
+    return Counter(letters[at : at + size] for size in (2, 3) for at in range(len(letters) - size + 1))
