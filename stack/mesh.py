@@ -162,6 +162,8 @@ def service(home: Home, ports: Ports, name: str) -> Part:
             "PUBLIC_URL": public_url(ports),
             **{name: os.environ[name] for name in PASSED_ON_TO_AUTH if name in os.environ},
         }
+    if name == "chat_llm":
+        env |= model_env(home)
     if name == "waste":
         needs += ["rabbitmq", "s3"]
     if name == "tasks":

@@ -71,7 +71,7 @@ def providers(settings: Config) -> Sequence[Provider]:
     client = llm.Client(
         settings.openai_api_key, settings.openai_base_url, settings.openai_model, spending, reasoning_effort=effort
     )
-    return [OpenAI(client), embedded]
+    return [OpenAI(client, spending), embedded]
 
 
 def main() -> None:
@@ -90,14 +90,15 @@ def main() -> None:
         LocationsInternalServiceStub(connect(settings.locations_target, TIMEOUT_S)),
         WasteInternalServiceStub(connect(settings.waste_target, TIMEOUT_S)),
     )
-    answerer = Answerer(database, board, lookups, providers(settings)).start()
+    wording = providers(settings)
+    answerer = Answerer(database, board, lookups, wording).start()
     follower = Follower(board, listener, draining)
     services = [
         (
             chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server,
             ChatLlm(database, board, follower, lookups, answerer.wake, now),
         ),
-        (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(database, board)),
+        (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(database, board, wording)),
     ]
     streams = server.Pool(
         frozenset(f"/eco2.chat_llm.v1.ChatLlmService/{name}" for name in ("CreateMessage", "WatchMessage")),

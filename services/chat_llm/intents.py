@@ -30,8 +30,10 @@ _GREETING = re.compile(
 _THANKS = re.compile(
     r"^\W*(?:고마\S*|감사\S*|thanks?|thank you|ty)(?:\s+(?:so much|a lot|you|합니다|해요))?\W*$", re.IGNORECASE
 )
+# Several things in one message.
+_AND = re.compile(r"\s*[,、&]\s*|(?<=\S)(?:이랑|랑|하고|와|과)\s+|\s+(?:및|그리고|또는|and|or)\s+", re.IGNORECASE)
+_MOST_THINGS = 4
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
-_SPACE = re.compile(r"\s+")
 
 # What a question names → the kind of centre that takes it.
 _KINDS = (
@@ -83,9 +85,10 @@ def is_thanks(question: str) -> bool:
     return _THANKS.match(question) is not None
 
 
-def names(question: str, item_name: str) -> bool:
-    """Whether the question has this name in it, however it is spaced."""
-    return _SPACE.sub("", item_name).casefold() in _SPACE.sub("", question).casefold()
+def split_things(question: str) -> list[str]:
+    """The parts of a question that may each name a thing of its own; none when it is about one."""
+    parts = [part for part in _AND.split(question) if part.strip()]
+    return parts if 1 < len(parts) <= _MOST_THINGS else []
 
 
 def find_center_kind(question: str, categories: list[tuple[str, str]]) -> str | None:

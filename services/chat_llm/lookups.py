@@ -87,9 +87,13 @@ class Lookups:
 
     def _find_rules(self, task: Task, photos: list[waste_pb2.Analysis]) -> list[Fact]:
         question = task.question[:QUESTION]
+        several = [self._ask(part, task.language) for part in intents.split_things(question)]
+        if several and all(found and found[0].confidence >= SURE for found in several):
+            # By rule, since two names may lead to one.
+            return list({found[0].citation.rule.rule_id: found[0] for found in several}.values())
         found = self._ask(question, task.language)
         if found and found[0].confidence >= SURE:
-            return found[:1] + [each for each in found[1:] if intents.names(question, each.citation.rule.item_name)]
+            return found[:1]
         about = photos[0].result.item_name if photos else subject(task.turns)
         if about and intents.refers_back(question):
             found = self._resolve(f"{about} {question}"[:QUESTION], task.language) or found
@@ -100,10 +104,10 @@ class Lookups:
         if intents.detect_language(question) != language:
             return self._resolve(question, language)
         try:
-            answer = self._rules.Ask(recycle_info_pb2.AskRequest(question=question))
+            answer = self._rules.Ask(recycle_info_pb2.AskRequest(question=question)).answer
         except NotFound:
             return []
-        return [_rule(each, each.confidence) for each in answer.candidates]
+        return [_rule(answer, answer.confidence)]
 
     def _resolve(self, question: str, language: str) -> list[Fact]:
         request = rules_pb2.ResolveRuleRequest(question=question, language_code=language, unsure=True)

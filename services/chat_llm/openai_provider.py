@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from services.chat_llm.context import Task, Turn
 from services.chat_llm.facts import Facts, without_strangers
 from services.kit.errors import Unavailable
-from services.kit.llm import Client, Patience
+from services.kit.llm import Budget, Client, Patience
 
 # timeout_s: of silence within a stream.
 PATIENCE = Patience(timeout_s=15, deadline_s=60, tries=2, max_tokens=1500)
@@ -18,8 +19,8 @@ PATIENCE = Patience(timeout_s=15, deadline_s=60, tries=2, max_tokens=1500)
 class OpenAI:
     name, prompted = "openai", True
 
-    def __init__(self, client: Client):
-        self._client = client
+    def __init__(self, client: Client, budget: Budget):
+        self._client, self._budget = client, budget
 
     def answer(self, task: Task, facts: Facts, prompt: str) -> Iterator[str]:
         data = {
@@ -28,7 +29,7 @@ class OpenAI:
             "missing": sorted(facts.missing),
             "question": task.question,
         }
-        earlier = [{"role": turn.role, "content": turn.text} for turn in task.turns]
+        earlier = [_turn(turn) for turn in task.turns]
         if task.summary:
             earlier.insert(0, {"role": "user", "content": _json({"notes on what we spoke of before": task.summary})})
         yield from without_strangers(
@@ -38,6 +39,9 @@ class OpenAI:
     def summarize(self, task: Task, turns: Sequence[Turn], prompt: str) -> str:
         data = {"notes": task.summary, "turns": [{"role": turn.role, "text": turn.text} for turn in turns]}
         return "".join(self._words(prompt, [{"role": "user", "content": _json(data)}], task))
+
+    def forget(self, user_id: UUID) -> None:
+        self._budget.delete_user(str(user_id))
 
     def close(self) -> None:
         self._client.close()
@@ -51,6 +55,12 @@ class OpenAI:
                 yield piece
         if not said:
             raise Unavailable("the model said nothing", reason="MODEL_ANSWER_INVALID")
+
+
+def _turn(turn: Turn) -> dict:
+    # As JSON, so that nothing a person writes can pass for facts of ours.
+    content = _json({"question": turn.text}) if turn.role == "user" else turn.text
+    return {"role": turn.role, "content": content}
 
 
 def _json(data: dict) -> str:

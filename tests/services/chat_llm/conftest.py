@@ -21,7 +21,7 @@ from eco2.recycle_info.v1 import internal_pb2_grpc as rules_internal_grpc
 from eco2.recycle_info.v1 import recycle_info_pb2_grpc
 from eco2.waste.v1 import internal_pb2_grpc as waste_internal_grpc
 
-from services.chat_llm import answer_store, live, prompts
+from services.chat_llm import answer_store, answering, live, prompts
 from services.chat_llm.answering import Answerer
 from services.chat_llm.embedded import Embedded
 from services.chat_llm.following import Follower
@@ -219,8 +219,10 @@ def whole(events: Sequence) -> pb.Message:
 
 
 @pytest.fixture
-def start(database, redis, siblings, serve):
+def start(database, redis, siblings, serve, monkeypatch):
     """Makes processes of chat_llm on one database; `start(words_per_s=…, providers=…, streams=…)`."""
+    # Nobody waits for what a test left unfinished.
+    monkeypatch.setattr(answering, "FINISH_S", 0.2)
     started: list[Process] = []
     channels: list[grpc.Channel] = []
     channel_name = f"test.{uuids.uuid7()}"
@@ -242,12 +244,13 @@ def start(database, redis, siblings, serve):
             locations_internal_grpc.LocationsInternalServiceStub(connected("locations")),
             waste_internal_grpc.WasteInternalServiceStub(connected("waste")),
         )
-        answerer = Answerer(db, board, lookups, providers or [Embedded(words_per_s)]).start()
+        wording = providers or [Embedded(words_per_s)]
+        answerer = Answerer(db, board, lookups, wording).start()
         draining = threading.Event()
         public = ChatLlm(db, board, Follower(board, listener, draining), lookups, answerer.wake, now)
         channel = serve(
             (pb_grpc.add_ChatLlmServiceServicer_to_server, public),
-            (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(db, board)),
+            (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(db, board, wording)),
             pools=[server.Pool(STREAMS, limit=streams, reason="TOO_MANY_STREAMS")],
             draining=draining,
         )
