@@ -52,7 +52,8 @@ class Follower:
                 if not context.is_active():
                     return
                 if time.monotonic() > until or self._draining.is_set():
-                    yield Step(answer=results.message(row), done=True)
+                    row, gone = self._again(row, get)
+                    yield Step(answer=gone or results.message(row), done=True)
                     return
                 moved.clear()
                 draft = self._read(row)

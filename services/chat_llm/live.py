@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 DB, CHANNEL, TTL_S = 1, "eco2.answer", 900
 # The room of one claim.
 _CLAIM, _LAST = 1_000_000, 999_999
-# Pieces that come faster than this go out together.
+# Pieces that come faster than this go out together; the first goes out at once.
 GAP_S = 0.025
 # Longer than any model's answer is meant to be; the rest is cut.
 MOST = 8000
@@ -64,6 +64,7 @@ class Draft:
         """Anew, and so void whatever there was. citations: all that the text may point to."""
         self.text = ""
         self._flush(provider=provider, citations=json.dumps(list(citations)), edition=self._seq, ended=0)
+        self._flushed_at = 0.0
 
     def add(self, piece: str) -> bool:
         """False once there is no room for more. Fails with Overtaken."""

@@ -1,12 +1,13 @@
 """What answers rest on, and that each is written to its end, once, whoever watches."""
 
+import grpc
 import pytest
 import sqlalchemy as sa
 import uuid_utils.compat as uuids
 from eco2.chat_llm.v1 import chat_llm_pb2 as pb
 
 from services.chat_llm import answer_store, prompts
-from services.kit.errors import FailedPrecondition, NotFound
+from services.kit.errors import FailedPrecondition, NotFound, from_rpc_error
 from tests.conftest import eventually
 from tests.services.chat_llm.conftest import CITY_HALL, leaving, shown, whole
 
@@ -69,7 +70,7 @@ def test_what_was_spoken_of_before_is_understood(chat, user_id):
 
 
 def test_the_nearest_places_are_looked_up_and_cited(chat, user_id, siblings):
-    answer = chat.ask(user_id, "다 쓴 건전지 수거함은 어디에 있어요?", near=CITY_HALL)
+    answer = chat.ask(user_id, "남은 알약은 어디에 버려요? 가까운 곳이요", near=CITY_HALL)
     assert kinds(answer) == ["rule", "center", "center", "center"]
     assert numbers(answer) == [1, 2, 3, 4]
     far = [each.center.distance_m for each in answer.citations[1:]]
@@ -109,9 +110,10 @@ def test_past_analyses_are_looked_up_and_cited_and_only_ones_own(chat, user_id, 
         (str(uuids.uuid7()), NotFound, "ANALYSIS_NOT_FOUND"),
         (running, FailedPrecondition, "ANALYSIS_NOT_FINISHED"),
     ):
-        with pytest.raises(fault) as caught:
+        with pytest.raises(grpc.RpcError) as caught:
             list(chat.say(user_id, conversation_id, "이거?", analysis_id=named))
-        assert caught.value.reason == reason
+        found = from_rpc_error(caught.value)
+        assert (type(found), found.reason) == (fault, reason)
     # What is refused is not stored.
     assert not chat.messages(user_id, conversation_id)
 
@@ -158,7 +160,8 @@ def left_behind(chat, attempts: int) -> None:
         tx.execute(
             sa.text("""
                 UPDATE messages SET state = 'RUNNING', attempts = :attempts, claim = gen_random_uuid(),
-                    lease_until = now() - interval '1 s' WHERE role = 'assistant'
+                    lease_until = now() - interval '1 s', content = '', citations = '[]', completed_at = NULL
+                WHERE role = 'assistant'
             """),
             {"attempts": attempts},
         )
@@ -183,6 +186,7 @@ def test_a_process_that_stops_gives_back_what_it_could_not_finish(start, user_id
     with leaving(first.say(user_id, first.open(user_id), "우유팩은 어떻게 버려요?")) as stream:
         answer = until_text(stream)[0].answer
     first.close()
+    assert first.get(user_id, answer).state == pb.MESSAGE_STATE_QUEUED
     second = start()
     done = whole(list(second.watch(user_id, answer)))
     assert (done.state, done.attempt) == (pb.MESSAGE_STATE_SUCCEEDED, 1)
@@ -207,11 +211,11 @@ def test_a_writer_that_was_overtaken_changes_nothing(start, user_id):
 
 def test_older_turns_are_summarised_and_the_summary_is_kept(chat, user_id):
     conversation_id = chat.open(user_id)
-    for number in range(4):
+    for number in range(8):
         chat.ask(user_id, f"{number}번째 질문이에요. " + "우유팩은 어떻게 버려요? " * 80, conversation_id)
     with chat.database.reading() as connection:
         row = connection.execute(sa.text("SELECT summary, summarized_number FROM conversations")).one()
     assert row.summarized_number >= 2
     assert row.summary.startswith("user: 0번째 질문이에요.")
     # Nothing that was said is lost for who reads it.
-    assert len(chat.messages(user_id, conversation_id)) == 8
+    assert len(chat.messages(user_id, conversation_id)) == 16

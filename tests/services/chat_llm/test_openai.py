@@ -23,6 +23,14 @@ PATIENCE = dataclasses.replace(openai_provider.PATIENCE, timeout_s=1.0, deadline
 QUESTION = "우유팩은 어떻게 버려요?"
 
 
+def endless(handler, body):
+    def pieces():
+        while not handler.server.api.closing.wait(0.02):
+            yield "word "
+
+    handler.stream(body, pieces())
+
+
 @pytest.fixture
 def limits(servers):
     client = cache.connect(servers.redis_url, budget.DB, timeout_s=20)
@@ -100,17 +108,13 @@ def test_each_piece_is_shown_while_the_model_still_thinks_of_the_next(ask, opena
 def test_a_stopped_answer_breaks_the_call_off(ask, openai_api, user_id):
     chat, left = ask(), threading.Event()
 
-    def endless(handler, body):
-        def pieces():
-            while not openai_api.closing.wait(0.02):
-                yield "word "
-
+    def until_left(handler, body):
         try:
-            handler.stream(body, pieces())
+            endless(handler, body)
         except OSError:
             left.set()
 
-    openai_api.faults.append(endless)
+    openai_api.faults.append(until_left)
     stream = chat.say(user_id, chat.open(user_id), QUESTION)
     events = [next(stream)]
     while not shown(events):
@@ -120,6 +124,21 @@ def test_a_stopped_answer_breaks_the_call_off(ask, openai_api, user_id):
     assert stopped.content.startswith("word")
     assert whole(events + list(stream)) == stopped
     eventually(left.is_set)
+
+
+def test_a_process_that_stops_gives_back_what_it_could_not_finish(ask, openai_api, user_id):
+    first = ask()
+    openai_api.faults.append(endless)
+    stream = first.say(user_id, first.open(user_id), QUESTION)
+    events = [next(stream)]
+    while not shown(events):
+        events.append(next(stream))
+    first.close()
+    events += stream
+    assert (events[-1].done, events[-1].answer.state) == (True, pb.MESSAGE_STATE_RUNNING)
+    second = ask()
+    done = whole(list(second.watch(user_id, events[0].answer)))
+    assert (done.state, done.attempt, done.content) == (pb.MESSAGE_STATE_SUCCEEDED, 1, "안녕하세요")
 
 
 def test_what_passes_is_tried_again(ask, openai_api, user_id):
@@ -212,7 +231,7 @@ def test_a_summary_that_the_model_does_not_give_is_made_of_the_turns(ask, openai
     chat = ask()
     openai_api.always = faults.status(401)
     conversation_id = chat.open(user_id)
-    for number in range(4):
+    for number in range(8):
         chat.ask(user_id, f"{number}번째 우유팩은? " + "길게 " * 300, conversation_id)
     with chat.database.reading() as connection:
         summary = connection.execute(sa.text("SELECT summary FROM conversations")).scalar_one()

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 
+import grpc
 import pytest
 from eco2.chat_llm.v1 import chat_llm_pb2 as pb
 from eco2.chat_llm.v1 import chat_llm_pb2_grpc as pb_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.kit.channel import connect
-from services.kit.errors import Fault, Unavailable
+from services.kit.errors import Fault
 from tests import openai_api as faults
 from tests.conftest import as_user, eventually
 from tests.gateway.edge import free_ports
@@ -101,8 +102,9 @@ def test_kill_nine_mid_stream_loses_no_message_and_the_answer_is_tried_once_more
     said, answer = events[0].message, events[0].answer
     first.process.kill()
     first.process.wait(WAIT_S)
-    with pytest.raises(Unavailable):
+    with pytest.raises(grpc.RpcError) as caught:
         list(stream)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     second = run(WORDS_PER_S="2")
     left, kept = second.messages(user_id, said.conversation_id)
     assert kept == said
@@ -131,7 +133,7 @@ def test_after_kill_nine_the_second_attempt_brings_the_answer(run, user_id):
     assert [each.rule.item_name for each in done.citations] == ["우유팩"]
 
 
-def test_sigterm_ends_streams_in_words_and_costs_no_attempt(run, user_id):
+def test_sigterm_ends_streams_in_words_and_no_answer(run, user_id):
     first = run(WORDS_PER_S="1")
     stream = first.say(user_id, QUESTION)
     events = begun(stream)
