@@ -71,7 +71,7 @@ def providers(settings: Config) -> Sequence[Provider]:
     client = llm.Client(
         settings.openai_api_key, settings.openai_base_url, settings.openai_model, spending, reasoning_effort=effort
     )
-    return [OpenAI(client, spending), embedded]
+    return [OpenAI(client), embedded]
 
 
 def main() -> None:
@@ -90,15 +90,14 @@ def main() -> None:
         LocationsInternalServiceStub(connect(settings.locations_target, TIMEOUT_S)),
         WasteInternalServiceStub(connect(settings.waste_target, TIMEOUT_S)),
     )
-    wording = providers(settings)
-    answerer = Answerer(database, board, lookups, wording).start()
+    answerer = Answerer(database, board, lookups, providers(settings)).start()
     follower = Follower(board, listener, draining)
     services = [
         (
             chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server,
             ChatLlm(database, board, follower, lookups, answerer.wake, now),
         ),
-        (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(database, board, wording)),
+        (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(database, board)),
     ]
     streams = server.Pool(
         frozenset(f"/eco2.chat_llm.v1.ChatLlmService/{name}" for name in ("CreateMessage", "WatchMessage")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.chat_llm import context, intents
@@ -61,9 +60,6 @@ class Embedded:
 
     def summarize(self, task: Task, turns: Sequence[Turn], prompt: str) -> str:
         return context.outline(task.summary, turns)
-
-    def forget(self, user_id: UUID) -> None:
-        """It keeps nothing."""
 
     def close(self) -> None:
         """What is under way comes at once."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from uuid import UUID
 
 from services.chat_llm.context import Task, Turn
 from services.chat_llm.facts import Facts, without_strangers
 from services.kit.errors import Unavailable
-from services.kit.llm import Budget, Client, Patience
+from services.kit.llm import Client, Patience
 
 # timeout_s: of silence within a stream.
 PATIENCE = Patience(timeout_s=15, deadline_s=60, tries=2, max_tokens=1500)
@@ -19,8 +18,8 @@ PATIENCE = Patience(timeout_s=15, deadline_s=60, tries=2, max_tokens=1500)
 class OpenAI:
     name, prompted = "openai", True
 
-    def __init__(self, client: Client, budget: Budget):
-        self._client, self._budget = client, budget
+    def __init__(self, client: Client):
+        self._client = client
 
     def answer(self, task: Task, facts: Facts, prompt: str) -> Iterator[str]:
         data = {
@@ -39,9 +38,6 @@ class OpenAI:
     def summarize(self, task: Task, turns: Sequence[Turn], prompt: str) -> str:
         data = {"notes": task.summary, "turns": [{"role": turn.role, "text": turn.text} for turn in turns]}
         return "".join(self._words(prompt, [{"role": "user", "content": _json(data)}], task))
-
-    def forget(self, user_id: UUID) -> None:
-        self._budget.delete_user(str(user_id))
 
     def close(self) -> None:
         self._client.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
-from uuid import UUID
 
 from services.chat_llm.context import Task, Turn
 from services.chat_llm.facts import Facts
@@ -22,9 +21,6 @@ class Provider(Protocol):
 
     def summarize(self, task: Task, turns: Sequence[Turn], prompt: str) -> str:
         """task.summary with these turns added."""
-
-    def forget(self, user_id: UUID) -> None:
-        """Remove what is kept of a person outside the database."""
 
     def close(self) -> None:
         """End as soon as possible what is under way."""

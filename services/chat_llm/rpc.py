@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from eco2.chat_llm.v1 import internal_pb2, internal_pb2_grpc
 from services.chat_llm import answer_store, facts, intents, live, results, store
 from services.chat_llm.following import Follower
 from services.chat_llm.lookups import Lookups
-from services.chat_llm.providers import Provider
 from services.kit import pages, telemetry
 from services.kit.cache import Board
 from services.kit.caller import get_caller
@@ -202,10 +201,8 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
 
 
 class ChatLlmInternal(internal_pb2_grpc.ChatLlmInternalServiceServicer):
-    """providers: of words; each forgets an erased person too."""
-
-    def __init__(self, database: Database, board: Board, providers: Sequence[Provider]):
-        self._database, self._board, self._providers = database, board, providers
+    def __init__(self, database: Database, board: Board):
+        self._database, self._board = database, board
 
     def EraseUser(self, request, context):
         user_id = UUID(request.user_id)
@@ -215,8 +212,6 @@ class ChatLlmInternal(internal_pb2_grpc.ChatLlmInternalServiceServicer):
             removed = store.delete_user(tx, user_id)
         for answer in under_way:
             live.end(self._board, answer.id, answer.claim_count)
-        for provider in self._providers:
-            provider.forget(user_id)
         return internal_pb2.EraseUserResponse(removed_count=removed)
 
 

@@ -244,13 +244,12 @@ def start(database, redis, siblings, serve, monkeypatch):
             locations_internal_grpc.LocationsInternalServiceStub(connected("locations")),
             waste_internal_grpc.WasteInternalServiceStub(connected("waste")),
         )
-        wording = providers or [Embedded(words_per_s)]
-        answerer = Answerer(db, board, lookups, wording).start()
+        answerer = Answerer(db, board, lookups, providers or [Embedded(words_per_s)]).start()
         draining = threading.Event()
         public = ChatLlm(db, board, Follower(board, listener, draining), lookups, answerer.wake, now)
         channel = serve(
             (pb_grpc.add_ChatLlmServiceServicer_to_server, public),
-            (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(db, board, wording)),
+            (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(db, board)),
             pools=[server.Pool(STREAMS, limit=streams, reason="TOO_MANY_STREAMS")],
             draining=draining,
         )

@@ -7,7 +7,6 @@ import threading
 import pytest
 import sqlalchemy as sa
 from eco2.chat_llm.v1 import chat_llm_pb2 as pb
-from eco2.chat_llm.v1 import internal_pb2
 
 from services.chat_llm import answer_store, context, openai_provider, prompts
 from services.chat_llm.embedded import Embedded
@@ -47,7 +46,7 @@ def ask(start, openai_api, limits, monkeypatch):
     def make(user_tokens: int = 1_000_000):
         spending = llm.Budget(limits, llm.Limits(user_tokens, 10_000_000))
         client = llm.Client("test-key", openai_api.url, "m1", spending)
-        return start(providers=[OpenAI(client, spending), Embedded(5000)])
+        return start(providers=[OpenAI(client), Embedded(5000)])
 
     return make
 
@@ -255,11 +254,3 @@ def test_what_people_write_stays_data_however_it_is_dressed(ask, openai_api, use
                 assert list(json.loads(each["content"])) == ["question"]
         assert set(data(body)) == {"language", "facts", "missing", "question"}
         assert not any("river" in fact["text"] for fact in data(body)["facts"])
-
-
-def test_an_erased_user_has_no_budget_any_more(ask, user_id, limits):
-    chat = ask()
-    chat.ask(user_id, QUESTION)
-    assert limits.exists(budget.user_key(str(user_id)))
-    chat.internal.EraseUser(internal_pb2.EraseUserRequest(user_id=str(user_id)))
-    assert not [key for key in limits.scan_iter() if str(user_id) in key]
