@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from eco2.auth.v1 import account_pb2_grpc, auth_pb2, auth_pb2_grpc
+from eco2.chat_llm.v1 import chat_llm_pb2_grpc
 from eco2.locations.v1 import locations_pb2_grpc
 from eco2.recycle_info.v1 import recycle_info_pb2_grpc
 from eco2.tasks.v1 import tasks_pb2_grpc
@@ -23,6 +24,7 @@ from services.kit.errors import Unauthenticated, from_rpc_error
 STUBS = {
     "account": account_pb2_grpc.AccountServiceStub,
     "auth": auth_pb2_grpc.AuthServiceStub,
+    "chat_llm": chat_llm_pb2_grpc.ChatLlmServiceStub,
     "erasures": erasure_pb2_grpc.ErasureServiceStub,
     "locations": locations_pb2_grpc.LocationsServiceStub,
     "recycle_info": recycle_info_pb2_grpc.RecycleInfoServiceStub,
@@ -55,6 +57,7 @@ class Client:
 
     auth: auth_pb2_grpc.AuthServiceStub
     account: account_pb2_grpc.AccountServiceStub
+    chat_llm: chat_llm_pb2_grpc.ChatLlmServiceStub
     erasures: erasure_pb2_grpc.ErasureServiceStub
     locations: locations_pb2_grpc.LocationsServiceStub
     recycle_info: recycle_info_pb2_grpc.RecycleInfoServiceStub

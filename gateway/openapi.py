@@ -111,11 +111,11 @@ class Catalogue:
 
     def _message(self, name: str, asked: bool, without: frozenset[str] = frozenset()) -> Schema:
         fields = [field for field in self.messages[name].field if field.name not in without]
-        made: Schema = {
-            "type": "object",
-            "properties": {field.name: self.field(name, field, asked) for field in fields},
-        }
         required = [field.name for field in fields if asked and _is_required(field)]
+        properties = {field.name: self.field(name, field, asked) for field in fields}
+        if asked:
+            properties |= {each: _or_null(made) for each, made in properties.items() if each not in required}
+        made: Schema = {"type": "object", "properties": properties}
         return made | ({"required": required} if required else {})
 
     def body(self, name: str, in_path: set[str]) -> Schema:
@@ -219,6 +219,15 @@ def _leaf(catalogue: Catalogue, scope: str, path: str) -> Schema:
         [scope] = [field.type_name for field in catalogue.messages[scope].field if field.name == each]
     [field] = [field for field in catalogue.messages[scope].field if field.name == last]
     return catalogue.field(scope, field, True)
+
+
+def _or_null(schema: Schema) -> Schema:
+    """In the JSON of a proto, null is as good as absent."""
+    if "$ref" in schema:
+        described = {name: value for name, value in schema.items() if name != "$ref"}
+        return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}]} | described
+    # Without a type it is any JSON, null included.
+    return schema | ({"type": [schema["type"], "null"]} if "type" in schema else {})
 
 
 def _described(schema: Schema, comment: str) -> Schema:

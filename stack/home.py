@@ -132,6 +132,7 @@ class Ports:
         "users",
         "waste",
         "recycle_info",
+        "chat_llm",
         "tasks",
         "gateway",
         "gateway_http",

@@ -38,10 +38,11 @@ SERVICES = {
     "users": "API_USERS_DB_URL",
     "waste": "API_WASTE_DB_URL",
     "recycle_info": "API_RECYCLE_DB_URL",
+    "chat_llm": "API_CHAT_DB_URL",
     "tasks": "WORKER_DB_URL",
 }
 # Those that keep something of a user, in the order in which they erase one; users itself comes last.
-ERASING = ("auth", "locations", "waste", "tasks")
+ERASING = ("auth", "locations", "waste", "chat_llm", "tasks")
 WORKERS = ("storage", "ai")
 
 # What a person may set for all parts, and for those that use models; nothing else of the caller's environment reaches
@@ -166,6 +167,8 @@ def service(home: Home, ports: Ports, name: str) -> Part:
         }
     if name == "users":
         env |= {"ERASURE_TARGETS": ",".join(f"{each}=127.0.0.1:{ports[each]}" for each in ERASING)}
+    if name == "chat_llm":
+        env |= model_env(home)
     if name in ("auth", "users", "waste", "tasks"):
         needs += ["rabbitmq"]
     if name in ("users", "waste"):

@@ -1,4 +1,4 @@
-"""eco2.waste.v1.WasteInternalService: what the workers found out, and a user who leaves."""
+"""eco2.waste.v1.WasteInternalService: what the workers found out, what siblings may know of it, and a user who leaves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from eco2.waste.v1 import internal_pb2, internal_pb2_grpc
 
+from services.kit import pages
 from services.kit.cache import Board
 from services.kit.database import Database
 from services.kit.errors import Unavailable
@@ -16,6 +17,8 @@ from services.waste import results, store
 from services.waste.keys import progress_key
 
 log = logging.getLogger(__name__)
+
+_LAST = UUID(int=(1 << 128) - 1)
 
 # Above every progress that a worker can announce; an answer comes after a failure.
 _END = {"FAILED": 1000, "SUCCEEDED": 1001}
@@ -42,6 +45,16 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
             ended |= dict.fromkeys(store.update_failed(tx, failed, now), "FAILED")
         self._announce(ended)
         return internal_pb2.RecordOutcomesResponse(unknown_analysis_ids=map(str, sorted(asked - known)))
+
+    def FindAnalyses(self, request, context):
+        user_id = UUID(request.user_id)
+        with self._database.reading() as connection:
+            if request.analysis_id:
+                rows = [store.get_analysis(connection, user_id, UUID(request.analysis_id))]
+            else:
+                rows = store.list_analyses(connection, user_id, _LAST, pages.size(request.limit))
+        # A sibling has no use for a URL that soon ends.
+        return internal_pb2.FindAnalysesResponse(analyses=[results.analysis(row, {}, lambda key: "") for row in rows])
 
     def EraseUser(self, request, context):
         return internal_pb2.EraseUserResponse(removed_count=self._erase(UUID(request.user_id)))

@@ -134,6 +134,9 @@ def live(app: App, coffee: bytes) -> list[str]:
     place = {"name": "집", "latitude": 37.55, "longitude": 126.9, "is_default": True}
     assert app.http.post("/api/v1/locations/places", json=place).status_code == 200
     app.http.post("/api/v1/recycle-info:ask", json={"question": "우유팩은 어떻게 버려요?"})
+    talk = app.http.post("/api/v1/chat/conversations", json={}).json()["conversation"]["conversation_id"]
+    said = app.http.post(f"/api/v1/chat/conversations/{talk}/messages", json={"content": "우유팩은 어떻게 버려요?"})
+    assert said.status_code == 200, said.text
     done = app.start(app.upload(picture))
     app.finish(done)
     app.http.post(f"/api/v1/waste/analyses/{done}/feedback", json={"correct": True, "comment": "good"})
@@ -161,7 +164,7 @@ def test_a_person_is_erased_everywhere_and_can_prove_it(mesh, app, coffee, every
     places = {place.split(":")[0] for place in everything.naming(app.user_id)}
     assert places == {"table", "object"}
     erasure = leave(app)
-    assert [each["domain"] for each in erasure["domains"]] == ["auth", "locations", "waste", "tasks", "users"]
+    assert [each["domain"] for each in erasure["domains"]] == ["auth", "locations", "waste", "chat_llm", "tasks", "users"]
     assert all("erase_time" in each for each in erasure["domains"]), erasure
     # Who is gone can do nothing more, whatever they still hold.
     assert app.http.post("/api/v1/auth/refresh", json={"refresh_token": app.tokens["refresh_token"]}).status_code == 401

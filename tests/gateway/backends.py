@@ -8,6 +8,8 @@ import sys
 import threading
 
 from eco2.auth.v1 import internal_pb2_grpc as auth_internal
+from eco2.chat_llm.v1 import chat_llm_pb2, chat_llm_pb2_grpc
+from eco2.chat_llm.v1 import internal_pb2_grpc as chat_llm_internal
 from eco2.locations.v1 import internal_pb2_grpc as locations_internal
 from eco2.locations.v1 import locations_pb2, locations_pb2_grpc
 from eco2.recycle_info.v1 import internal_pb2_grpc as recycle_info_internal
@@ -86,6 +88,49 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
 
     def Ask(self, request, context):
         return recycle_info_pb2.AskResponse(answer=recycle_info_pb2.Answer(text=request.question))
+
+
+class ChatLlm(chat_llm_pb2_grpc.ChatLlmServiceServicer):
+    def ListConversations(self, request, context):
+        return chat_llm_pb2.ListConversationsResponse()
+
+    def CreateConversation(self, request, context):
+        conversation = chat_llm_pb2.Conversation(title=request.title)
+        return chat_llm_pb2.CreateConversationResponse(conversation=conversation)
+
+    def GetConversation(self, request, context):
+        conversation = chat_llm_pb2.Conversation(conversation_id=request.conversation_id)
+        return chat_llm_pb2.GetConversationResponse(conversation=conversation)
+
+    def DeleteConversation(self, request, context):
+        return chat_llm_pb2.DeleteConversationResponse()
+
+    def ListMessages(self, request, context):
+        message = chat_llm_pb2.Message(conversation_id=request.conversation_id)
+        return chat_llm_pb2.ListMessagesResponse(messages=[message])
+
+    def CreateMessage(self, request, context):
+        if request.conversation_id == ABSENT:
+            raise NotFound("no such conversation", reason="CONVERSATION_NOT_FOUND")
+        message = chat_llm_pb2.Message(conversation_id=request.conversation_id, content=request.content)
+        yield chat_llm_pb2.CreateMessageResponse(message=message)
+        if request.conversation_id == SLOW:
+            hold(context, 60)
+        yield chat_llm_pb2.CreateMessageResponse(text=seen(context))
+        yield chat_llm_pb2.CreateMessageResponse(done=True)
+
+    def GetMessage(self, request, context):
+        return chat_llm_pb2.GetMessageResponse(message=chat_llm_pb2.Message(message_id=request.message_id))
+
+    def WatchMessage(self, request, context):
+        yield chat_llm_pb2.WatchMessageResponse(text=request.message_id)
+        yield chat_llm_pb2.WatchMessageResponse(done=True)
+
+    def StopMessage(self, request, context):
+        return chat_llm_pb2.StopMessageResponse(message=chat_llm_pb2.Message(message_id=request.message_id))
+
+    def CreateFeedback(self, request, context):
+        return chat_llm_pb2.CreateFeedbackResponse()
 
 
 class Locations(locations_pb2_grpc.LocationsServiceServicer):
@@ -184,7 +229,12 @@ SERVICES = [
     (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo()),
     (tasks_pb2_grpc.add_TasksServiceServicer_to_server, Tasks()),
     (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations()),
+    (chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server, ChatLlm()),
     (auth_internal.add_SignInInternalServiceServicer_to_server, auth_internal.SignInInternalServiceServicer()),
+    (
+        chat_llm_internal.add_ChatLlmInternalServiceServicer_to_server,
+        chat_llm_internal.ChatLlmInternalServiceServicer(),
+    ),
     (waste_internal.add_WasteInternalServiceServicer_to_server, waste_internal.WasteInternalServiceServicer()),
     (
         recycle_info_internal.add_RecycleInfoInternalServiceServicer_to_server,

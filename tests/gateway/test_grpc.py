@@ -22,6 +22,7 @@ from tests.gateway.edge import USER, Edge, Key
 PUBLIC = [
     "eco2.auth.v1.AccountService",
     "eco2.auth.v1.AuthService",
+    "eco2.chat_llm.v1.ChatLlmService",
     "eco2.locations.v1.LocationsService",
     "eco2.recycle_info.v1.RecycleInfoService",
     "eco2.tasks.v1.TasksService",

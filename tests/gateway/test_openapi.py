@@ -53,7 +53,7 @@ def test_every_body_has_an_example_that_its_rpc_takes(descriptor_set):
         asked = descriptor_pool.Default().FindServiceByName(service).methods_by_name[method].input_type
         part = asked if body == "*" else asked.fields_by_name[body].message_type
         message = json_format.ParseDict(openapi.EXAMPLES[name], message_factory.GetMessageClass(part)())
-        in_path = {"analysis_id", "avatar_id", "place_id", "conversation_id", "image_id", "session_id"}
+        in_path = {"analysis_id", "avatar_id", "place_id", "conversation_id", "message_id", "image_id", "session_id"}
         wrong = [
             found
             for found in protovalidate.collect_violations(message)
@@ -66,6 +66,13 @@ def test_what_a_request_must_satisfy_is_said(document):
     asked = document["components"]["schemas"]["eco2.auth.v1.RegisterRequest.Asked"]
     assert set(asked["required"]) == {"username", "email", "password"}
     assert asked["properties"]["username"]["maxLength"] == 100
+    said = document["paths"]["/api/v1/chat/conversations/{conversation_id}/messages"]["post"]
+    body = said["requestBody"]["content"]["application/json"]["schema"]
+    assert body["required"] == ["content"]
+    # What may be left out may be null too.
+    assert body["properties"]["content"]["type"] == "string"
+    assert body["properties"]["language_code"]["type"] == ["string", "null"]
+    assert body["properties"]["near"]["anyOf"][1] == {"type": "null"}
     task = document["paths"]["/api/v1/tasks/{task_id}"]["get"]
     assert task["parameters"][0]["in"] == "path"
     assert "security" not in task

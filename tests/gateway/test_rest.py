@@ -67,6 +67,16 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     ).json()["centers"][0]
     assert (near["name"], near["collections"][0]["kind"]) == ("37.5 127.0 900 True", "CENTER_KIND_BATTERY")
     assert edge.get(f"{centers}/{USER}").json()["center"]["center_id"] == USER
+    conversations = "/api/v1/chat/conversations"
+    messages = f"{conversations}/{USER}/messages"
+    assert edge.get(conversations).json() == {"conversations": [], "next_page_token": ""}
+    assert edge.post(conversations, json={"title": "이사"}).json()["conversation"]["title"] == "이사"
+    assert edge.get(f"{conversations}/{USER}").json()["conversation"]["conversation_id"] == USER
+    assert edge.client.delete(f"{conversations}/{USER}", headers=bearer(edge.key.token())).json() == {}
+    assert edge.get(messages).json()["messages"][0]["conversation_id"] == USER
+    assert edge.get(f"{messages}/{USER}").json()["message"]["message_id"] == USER
+    assert edge.post(f"{messages}/{USER}:stop", json={}).json()["message"]["message_id"] == USER
+    assert edge.post(f"{messages}/{USER}/feedback", json={"helpful": True}).json() == {}
     regions = "/api/v1/locations/regions"
     assert edge.get(f"{regions}/11440/policy").json()["policy"]["region"]["region_code"] == "11440"
     assert edge.get(f"{regions}:locate?latitude=37.5&longitude=127").json()["region"]["name"] == "37.5 127.0"
@@ -234,6 +244,36 @@ def test_a_watch_is_events_or_lines_as_the_client_accepts(edge):
     assert response.headers["content-type"] == "text/event-stream"
     events = [event.removeprefix("data: ") for event in response.text.split("\n\n") if event]
     assert [json.loads(event)["done"] for event in events] == [False, False, True]
+
+
+def test_a_chat_streams_its_answer_as_events_or_lines(edge):
+    messages = f"/api/v1/chat/conversations/{USER}/messages"
+
+    def events(response) -> list[dict]:
+        assert response.headers["content-type"] == "text/event-stream"
+        return [json.loads(event.removeprefix("data: ")) for event in response.text.split("\n\n") if event]
+
+    said = {"content": "안녕"}
+    headers = bearer(edge.key.token())
+    lines = [json.loads(line) for line in edge.post(messages, json=said).text.splitlines()]
+    assert (lines[0]["message"]["conversation_id"], lines[0]["message"]["content"]) == (USER, "안녕")
+    assert [line["done"] for line in lines] == [False, False, True]
+    # Without a deadline: an answer may take its time.
+    assert json.loads(lines[1]["text"])["seconds_left"] is None or json.loads(lines[1]["text"])["seconds_left"] > 3600
+    streamed = events(edge.client.post(messages, json=said, headers=headers | {"accept": "text/event-stream"}))
+    assert [event["done"] for event in streamed] == [False, False, True]
+    watched = events(edge.get(f"{messages}/{USER}:watch", accept="text/event-stream"))
+    assert [event["text"] for event in watched] == [USER, ""]
+    assert [json.loads(line)["text"] for line in edge.get(f"{messages}/{USER}:watch").text.splitlines()] == [USER, ""]
+    for accept in ("text/event-stream", "application/json"):
+        refused = edge.client.post(
+            f"/api/v1/chat/conversations/{ABSENT}/messages", json=said, headers=headers | {"accept": accept}
+        )
+        fails(refused, 404, 5, "CONVERSATION_NOT_FOUND")
+    with edge.client.stream(
+        "POST", f"/api/v1/chat/conversations/{SLOW}/messages", json=said, headers=headers
+    ) as response:
+        assert json.loads(next(response.iter_lines()))["message"]["content"] == "안녕"
 
 
 def test_a_watch_that_fails_at_once_is_an_error_like_any_other(edge):

@@ -97,7 +97,7 @@ def test_the_key_of_the_models_reaches_who_uses_it_and_as_a_file(home: Home, mon
     ports = claim_ports(home, anywhere=True)
     ports.release()
     every = {part.name: part.env for part in mesh.everything(home, ports)}
-    env = every["worker-ai"]
-    assert (env["OPENAI_MODEL"], Path(env["OPENAI_API_KEY_FILE"]).read_text()) == ("m1", "sk-1")
+    for env in (every["worker-ai"], every["chat_llm"]):
+        assert (env["OPENAI_MODEL"], Path(env["OPENAI_API_KEY_FILE"]).read_text()) == ("m1", "sk-1")
     assert not any("sk-1" in value for part in every.values() for value in part.values())
-    assert [name for name, part in every.items() if any("OPENAI" in key for key in part)] == ["worker-ai"]
+    assert [name for name, part in every.items() if any("OPENAI" in key for key in part)] == ["chat_llm", "worker-ai"]

@@ -28,13 +28,19 @@ from eco2.recycle_info.v1 import internal_pb2 as eco2_dot_recycle__info_dot_v1_d
 from eco2.waste.v1 import waste_pb2 as eco2_dot_waste_dot_v1_dot_waste__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65\x63o2/waste/v1/internal.proto\x12\reco2.waste.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x65\x63o2/pipeline/v1/messages.proto\x1a#eco2/recycle_info/v1/internal.proto\x1a\x19\x65\x63o2/waste/v1/waste.proto\"N\n\x15RecordOutcomesRequest\x12\x35\n\x08outcomes\x18\x01 \x03(\x0b\x32\x16.eco2.waste.v1.OutcomeB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"6\n\x16RecordOutcomesResponse\x12\x1c\n\x14unknown_analysis_ids\x18\x01 \x03(\t\"\xa3\x02\n\x07Outcome\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1c.eco2.pipeline.v1.CleanImageH\x00\x12(\n\x05sight\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.SightH\x00\x12\x32\n\x04rule\x18\x04 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRuleH\x00\x12/\n\ncompletion\x18\x05 \x01(\x0b\x32\x19.eco2.waste.v1.CompletionH\x00\x12)\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x16.eco2.waste.v1.FailureH\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"\x8e\x01\n\nCompletion\x12&\n\x05sight\x18\x01 \x01(\x0b\x32\x17.eco2.pipeline.v1.Sight\x12\x30\n\x04rule\x18\x02 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\x12&\n\x05reply\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.Reply\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\xc5\x01\n\x14WasteInternalService\x12]\n\x0eRecordOutcomes\x12$.eco2.waste.v1.RecordOutcomesRequest\x1a%.eco2.waste.v1.RecordOutcomesResponse\x12N\n\tEraseUser\x12\x1f.eco2.waste.v1.EraseUserRequest\x1a .eco2.waste.v1.EraseUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65\x63o2/waste/v1/internal.proto\x12\reco2.waste.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x65\x63o2/pipeline/v1/messages.proto\x1a#eco2/recycle_info/v1/internal.proto\x1a\x19\x65\x63o2/waste/v1/waste.proto\"j\n\x13\x46indAnalysesRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\x0b\x61nalysis_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x16\n\x05limit\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"A\n\x14\x46indAnalysesResponse\x12)\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x17.eco2.waste.v1.Analysis\"N\n\x15RecordOutcomesRequest\x12\x35\n\x08outcomes\x18\x01 \x03(\x0b\x32\x16.eco2.waste.v1.OutcomeB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"6\n\x16RecordOutcomesResponse\x12\x1c\n\x14unknown_analysis_ids\x18\x01 \x03(\t\"\xa3\x02\n\x07Outcome\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1c.eco2.pipeline.v1.CleanImageH\x00\x12(\n\x05sight\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.SightH\x00\x12\x32\n\x04rule\x18\x04 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRuleH\x00\x12/\n\ncompletion\x18\x05 \x01(\x0b\x32\x19.eco2.waste.v1.CompletionH\x00\x12)\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x16.eco2.waste.v1.FailureH\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"\x8e\x01\n\nCompletion\x12&\n\x05sight\x18\x01 \x01(\x0b\x32\x17.eco2.pipeline.v1.Sight\x12\x30\n\x04rule\x18\x02 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\x12&\n\x05reply\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.Reply\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\x9e\x02\n\x14WasteInternalService\x12]\n\x0eRecordOutcomes\x12$.eco2.waste.v1.RecordOutcomesRequest\x1a%.eco2.waste.v1.RecordOutcomesResponse\x12W\n\x0c\x46indAnalyses\x12\".eco2.waste.v1.FindAnalysesRequest\x1a#.eco2.waste.v1.FindAnalysesResponse\x12N\n\tEraseUser\x12\x1f.eco2.waste.v1.EraseUserRequest\x1a .eco2.waste.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eco2.waste.v1.internal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_FINDANALYSESREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_FINDANALYSESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_FINDANALYSESREQUEST'].fields_by_name['analysis_id']._loaded_options = None
+  _globals['_FINDANALYSESREQUEST'].fields_by_name['analysis_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_FINDANALYSESREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_FINDANALYSESREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_RECORDOUTCOMESREQUEST'].fields_by_name['outcomes']._loaded_options = None
   _globals['_RECORDOUTCOMESREQUEST'].fields_by_name['outcomes']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
   _globals['_OUTCOME'].oneofs_by_name['outcome']._loaded_options = None
@@ -43,18 +49,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOME'].fields_by_name['analysis_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RECORDOUTCOMESREQUEST']._serialized_start=173
-  _globals['_RECORDOUTCOMESREQUEST']._serialized_end=251
-  _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=253
-  _globals['_RECORDOUTCOMESRESPONSE']._serialized_end=307
-  _globals['_OUTCOME']._serialized_start=310
-  _globals['_OUTCOME']._serialized_end=601
-  _globals['_COMPLETION']._serialized_start=604
-  _globals['_COMPLETION']._serialized_end=746
-  _globals['_ERASEUSERREQUEST']._serialized_start=748
-  _globals['_ERASEUSERREQUEST']._serialized_end=793
-  _globals['_ERASEUSERRESPONSE']._serialized_start=795
-  _globals['_ERASEUSERRESPONSE']._serialized_end=837
-  _globals['_WASTEINTERNALSERVICE']._serialized_start=840
-  _globals['_WASTEINTERNALSERVICE']._serialized_end=1037
+  _globals['_FINDANALYSESREQUEST']._serialized_start=173
+  _globals['_FINDANALYSESREQUEST']._serialized_end=279
+  _globals['_FINDANALYSESRESPONSE']._serialized_start=281
+  _globals['_FINDANALYSESRESPONSE']._serialized_end=346
+  _globals['_RECORDOUTCOMESREQUEST']._serialized_start=348
+  _globals['_RECORDOUTCOMESREQUEST']._serialized_end=426
+  _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=428
+  _globals['_RECORDOUTCOMESRESPONSE']._serialized_end=482
+  _globals['_OUTCOME']._serialized_start=485
+  _globals['_OUTCOME']._serialized_end=776
+  _globals['_COMPLETION']._serialized_start=779
+  _globals['_COMPLETION']._serialized_end=921
+  _globals['_ERASEUSERREQUEST']._serialized_start=923
+  _globals['_ERASEUSERREQUEST']._serialized_end=968
+  _globals['_ERASEUSERRESPONSE']._serialized_start=970
+  _globals['_ERASEUSERRESPONSE']._serialized_end=1012
+  _globals['_WASTEINTERNALSERVICE']._serialized_start=1015
+  _globals['_WASTEINTERNALSERVICE']._serialized_end=1301
 # @@protoc_insertion_point(module_scope)

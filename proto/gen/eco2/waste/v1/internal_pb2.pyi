@@ -10,6 +10,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FindAnalysesRequest(_message.Message):
+    __slots__ = ("user_id", "analysis_id", "limit")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    analysis_id: str
+    limit: int
+    def __init__(self, user_id: _Optional[str] = ..., analysis_id: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class FindAnalysesResponse(_message.Message):
+    __slots__ = ("analyses",)
+    ANALYSES_FIELD_NUMBER: _ClassVar[int]
+    analyses: _containers.RepeatedCompositeFieldContainer[_waste_pb2.Analysis]
+    def __init__(self, analyses: _Optional[_Iterable[_Union[_waste_pb2.Analysis, _Mapping]]] = ...) -> None: ...
+
 class RecordOutcomesRequest(_message.Message):
     __slots__ = ("outcomes",)
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WasteInternalServiceStub:
-    """For workers only; Envoy never reaches it.
+    """For workers and siblings only; Envoy never reaches it.
     """
 
     def __init__(self, channel):
@@ -40,6 +40,11 @@ class WasteInternalServiceStub:
                 request_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesRequest.SerializeToString,
                 response_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesResponse.FromString,
                 _registered_method=True)
+        self.FindAnalyses = channel.unary_unary(
+                '/eco2.waste.v1.WasteInternalService/FindAnalyses',
+                request_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.FindAnalysesRequest.SerializeToString,
+                response_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.FindAnalysesResponse.FromString,
+                _registered_method=True)
         self.EraseUser = channel.unary_unary(
                 '/eco2.waste.v1.WasteInternalService/EraseUser',
                 request_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
@@ -48,12 +53,20 @@ class WasteInternalServiceStub:
 
 
 class WasteInternalServiceServicer:
-    """For workers only; Envoy never reaches it.
+    """For workers and siblings only; Envoy never reaches it.
     """
 
     def RecordOutcomes(self, request, context):
         """Records what the stages found out. Idempotent and forward only: a repeated or late outcome changes nothing,
         SUCCEEDED is final, and FAILED becomes SUCCEEDED when a replayed task brings the answer after all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindAnalyses(self, request, context):
+        """A person's analyses, newest first, without progress and URLs; or the one that is named. Fails with NOT_FOUND
+        (ANALYSIS_NOT_FOUND) when there is none of that name, also for somebody else's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +88,11 @@ def add_WasteInternalServiceServicer_to_server(servicer, server):
                     request_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesRequest.FromString,
                     response_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesResponse.SerializeToString,
             ),
+            'FindAnalyses': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindAnalyses,
+                    request_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.FindAnalysesRequest.FromString,
+                    response_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.FindAnalysesResponse.SerializeToString,
+            ),
             'EraseUser': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseUser,
                     request_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserRequest.FromString,
@@ -89,7 +107,7 @@ def add_WasteInternalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WasteInternalService:
-    """For workers only; Envoy never reaches it.
+    """For workers and siblings only; Envoy never reaches it.
     """
 
     @staticmethod
@@ -109,6 +127,33 @@ class WasteInternalService:
             '/eco2.waste.v1.WasteInternalService/RecordOutcomes',
             eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesRequest.SerializeToString,
             eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindAnalyses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.waste.v1.WasteInternalService/FindAnalyses',
+            eco2_dot_waste_dot_v1_dot_internal__pb2.FindAnalysesRequest.SerializeToString,
+            eco2_dot_waste_dot_v1_dot_internal__pb2.FindAnalysesResponse.FromString,
             options,
             channel_credentials,
             insecure,

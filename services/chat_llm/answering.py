@@ -1,0 +1,250 @@
+"""Writes the answers that are waiting, each until it is done, whoever watches.
+
+Any number of processes do so on one database. An answer belongs to the one that claimed it while that one renews its
+lease; once it has died, another process, or the same after its restart, makes the second and last attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from services.chat_llm import answer_store, context, facts, live, prompts
+from services.chat_llm.context import Task, Turn
+from services.chat_llm.facts import Facts
+from services.chat_llm.live import Draft, Overtaken
+from services.chat_llm.lookups import Lookups
+from services.chat_llm.providers import Provider
+from services.kit import telemetry
+from services.kit.cache import Board
+from services.kit.database import Database
+from services.kit.errors import TRANSIENT, Fault
+
+log = logging.getLogger(__name__)
+
+# Some heartbeats may be lost before a lease is.
+LEASE_S, BEAT_S = 9.0, 2.0
+# Answers that another process left behind are found after this long.
+IDLE_S, MAX_PAUSE_S = 1.0, 5.0
+# How long the database, the rules, and the database at the end are waited for.
+READ_S, RULES_S, END_S = 20.0, 20.0, 60.0
+# How long a process that stops lets answers go on before it gives them back.
+FINISH_S = 5.0
+
+
+class Answerer:
+    """providers: the first words the answers; where it fails, the next one does. most: answers written at once."""
+
+    def __init__(
+        self, database: Database, board: Board, lookups: Lookups, providers: Sequence[Provider], most: int = 64
+    ):
+        self._database, self._board, self._lookups = database, board, lookups
+        self._providers, self._most = providers, most
+        # Claim → set once it is no longer held.
+        self._running: dict[UUID, threading.Event] = {}
+        self._idle = threading.Condition()
+        self._woken, self._closed, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._dispatch, name="answers", daemon=True),
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+        ]
+
+    def start(self) -> Answerer:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def wake(self) -> None:
+        """An answer has been asked for."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Claim no more, let answers under way end within FINISH_S, give back the others."""
+        self._closed.set()
+        self._woken.set()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._running, FINISH_S)
+            left = dict(self._running)
+        for lost in left.values():
+            lost.set()
+        for provider in self._providers:
+            provider.close()
+        if left:
+            try:
+                with self._database.writing() as tx:
+                    answer_store.release_answers(tx, left)
+            except Fault as fault:
+                log.warning("%d answers wait for their leases to pass: %s", len(left), fault.message)
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(timeout=2)
+
+    def _dispatch(self) -> None:
+        pause_s = 0.1
+        while not self._closed.is_set():
+            self._woken.clear()
+            try:
+                free = self._most - len(self._running)
+                claimed = self._claim(free) if free else 0
+                if claimed < free or not free:
+                    self._woken.wait(IDLE_S * random.uniform(0.7, 1.3))
+                pause_s = 0.1
+            except Fault as fault:
+                log.warning("answers wait: %s", fault.message)
+                self._closed.wait(pause_s * random.uniform(0.5, 1.5))
+                pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+    def _claim(self, free: int) -> int:
+        with self._database.writing() as tx:
+            lost = answer_store.update_lost(tx, "INTERRUPTED", "This answer was interrupted twice. Please ask again.")
+            works = answer_store.claim_answers(tx, free, LEASE_S)
+        for row in lost:
+            live.end(self._board, row.id, row.claim_count)
+        for work in works:
+            self._running[work.claim] = threading.Event()
+            threading.Thread(target=self._work, args=(work,), name="answer", daemon=True).start()
+        return len(works)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            running = dict(self._running)
+            if not running:
+                continue
+            try:
+                with self._database.writing() as tx:
+                    held = answer_store.update_leases(tx, running, LEASE_S)
+            except Fault as fault:
+                # Nobody else can claim them either.
+                log.warning("leases are not renewed: %s", fault.message)
+                continue
+            for claim in running.keys() - held:
+                running[claim].set()
+
+    def _work(self, work: sa.Row) -> None:
+        with telemetry.bound(work.asked.get("call", "")):
+            try:
+                self._write(work, Draft(self._board, work.id, work.claim_count, self._running[work.claim]))
+            except Overtaken:
+                log.info("answer %s was taken over, stopped or deleted", work.id)
+            except Fault as fault:
+                log.warning("answer %s failed: %s", work.id, fault.message)
+                self._end(work, "FAILED", failure=_failure(fault, work.asked["language"]))
+            except Exception:
+                log.exception("answer %s failed", work.id)
+                self._end(work, "FAILED", failure=_failure(None, work.asked["language"]))
+            finally:
+                with self._idle:
+                    del self._running[work.claim]
+                    self._idle.notify_all()
+                self._woken.set()
+
+    def _write(self, work: sa.Row, draft: Draft) -> None:
+        task, coach = _patiently(lambda: self._read(work), READ_S)
+        found = _patiently(lambda: self._lookups.gather(task, work.asked), RULES_S)
+        may_cite = facts.to_json([fact.citation for fact in found.all])
+        fallback = ""
+        for place, provider in enumerate(self._providers, start=1):
+            draft.begin(provider.name, may_cite)
+            try:
+                with contextlib.closing(provider.answer(task, found, coach.content)) as pieces:
+                    for piece in pieces:
+                        if not draft.add(piece):
+                            break
+                break
+            except Fault as fault:
+                if place == len(self._providers):
+                    raise
+                log.warning("answer %s is worded without %s: %s", work.id, provider.name, fault.message)
+                fallback = fault.reason
+        self._end(
+            work,
+            "SUCCEEDED",
+            content=draft.text.strip(),
+            citations=facts.cited(draft.text, may_cite),
+            provider=provider.name,
+            fallback_reason=fallback,
+            prompt_id=coach.id if provider.prompted else None,
+        )
+
+    def _read(self, work: sa.Row) -> tuple[Task, sa.Row]:
+        """What is to be answered, and the coach's prompt. No connection is held any longer than to read."""
+        with self._database.reading() as connection:
+            rows = answer_store.list_turns(
+                connection, work.conversation_id, work.summarized_number, work.number, context.MOST_TURNS
+            )
+            coach = answer_store.get_prompt(connection, prompts.COACH)
+            summarizer = answer_store.get_prompt(connection, prompts.SUMMARIZER)
+        if not rows:
+            raise Overtaken
+        *before, question = [Turn(row.number, row.role, row.content, _subject(row.citations)) for row in rows]
+        older, kept = context.split(before)
+        task = Task(work.user_id, work.asked["language"], question.text, kept, work.summary)
+        if older:
+            task = context.replace_summary(task, self._summarize(task, older, summarizer.content))
+            with self._database.writing() as tx:
+                answer_store.update_summary(tx, work.conversation_id, task.summary, older[-1].number)
+        return task, coach
+
+    def _summarize(self, task: Task, older: Sequence[Turn], prompt: str) -> str:
+        for provider in self._providers[:-1]:
+            try:
+                return provider.summarize(task, older, prompt)
+            except Fault as fault:
+                log.warning("older turns are summarized without %s: %s", provider.name, fault.message)
+        return self._providers[-1].summarize(task, older, prompt)
+
+    def _end(self, work: sa.Row, state: str, **fields: object) -> None:
+        def end() -> bool:
+            with self._database.writing() as tx:
+                return answer_store.end_answer(tx, work.claim, state, **fields)
+
+        try:
+            if not _patiently(end, END_S):
+                raise Overtaken
+        except Fault as fault:
+            # The lease passes, and the next attempt is made.
+            log.error("answer %s could not be stored: %s", work.id, fault.message)
+            return
+        except Overtaken:
+            log.info("answer %s was ended by somebody else", work.id)
+            return
+        live.end(self._board, work.id, work.claim_count)
+
+
+def _patiently(call: Callable[[], Facts | bool], most_s: float):
+    """What the call returns; tried again while what fails passes by itself, at most for so long."""
+    until, pause_s = time.monotonic() + most_s, 0.2
+    while True:
+        try:
+            return call()
+        except TRANSIENT as fault:
+            if time.monotonic() + pause_s > until:
+                raise
+            log.warning("trying again: %s", fault.message)
+            threading.Event().wait(pause_s * random.uniform(0.5, 1.5))
+            pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+
+def _subject(citations: Sequence[dict]) -> str:
+    """The thing that an answer was about."""
+    named = (each.get("rule") or each.get("analysis") or {} for each in citations)
+    return next((each["item_name"] for each in named if each.get("item_name")), "")
+
+
+def _failure(fault: Fault | None, language: str) -> tuple[str, str]:
+    """For programs and for people."""
+    reason = "INTERNAL"
+    if isinstance(fault, TRANSIENT):
+        reason = "RULES_UNAVAILABLE" if fault.upstream else fault.reason
+    says = {
+        "ko": "지금은 답을 드릴 수 없어요. 잠시 뒤에 다시 물어봐 주세요.",
+        "en": "I cannot answer just now. Please ask again in a moment.",
+    }
+    return reason, says[language]

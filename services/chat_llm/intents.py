@@ -1,0 +1,102 @@
+"""What a message asks for beside a rule, from its words. Pure; words are evidence here and never orders."""
+
+from __future__ import annotations
+
+import re
+
+# More words than this name their subject themselves.
+_SHORT = 12
+
+_PLACES = re.compile(
+    r"가까운|근처|주변|어디(?!에\s*버)|수거함|수거소|배출함|장소|위치|센터|매장"
+    r"|\bnear(?:by|est)?\b|\bclos(?:e|est)\b|\baround (?:me|here)\b|\bdrop(?:[- ]?off)?\b|\bcent(?:er|re)s?\b"
+    r"|\bcollection (?:point|box|bin)s?\b|\bwhere (?:can|do) i (?:take|bring|drop)\b",
+    re.IGNORECASE,
+)
+_ANALYSES = re.compile(
+    r"사진|아까|방금|분석|찍은|찍었|\bphotos?\b|\bpictures?\b|\banaly[sz]\w+|\bscan(?:ned|s)?\b", re.IGNORECASE
+)
+_BACK = re.compile(
+    r"^(?:그럼|그러면|그런데|근데|그리고|그건|그거|그게|그것|이건|이거|이게|이것|저건|저거|왜|꼭|만약)"
+    r"|그대로|뚜껑|라벨|스티커|테이프|헹[구궈]|씻|말[려리]|안에|속에|같이|깨[졌진지]|찌그러|더러[우워]|묻[었은어]|기름"
+    r"|^(?:and|so|then|but|why|what about|what if|how about|do i|should i|must i|does it|is it|can it)\b"
+    r"|\b(?:it|its|that|this|them|those|these|lid|cap|label|rinse|wash|dry|broken|dirty|greasy)\b",
+    re.IGNORECASE,
+)
+_GREETING = re.compile(
+    r"^\W*(?:안녕\S*|하이|헬로\S*|반가\S*|hi|hello|hey|good (?:morning|afternoon|evening))(?:\s+there)?\W*$",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(
+    r"^\W*(?:고마\S*|감사\S*|thanks?|thank you|ty)(?:\s+(?:so much|a lot|you|합니다|해요))?\W*$", re.IGNORECASE
+)
+# Several things in one message.
+_AND = re.compile(r"\s*[,、&]\s*|(?<=\S)(?:이랑|랑|하고|와|과)\s+|\s+(?:및|그리고|또는|and|or)\s+", re.IGNORECASE)
+_MOST_THINGS = 4
+_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
+
+# What a question names → the kind of centre that takes it.
+_KINDS = (
+    ("CENTER_KIND_BATTERY", re.compile(r"전지|배터리|\bbatter(?:y|ies)\b", re.IGNORECASE)),
+    ("CENTER_KIND_LAMP", re.compile(r"형광등|전구|조명|\b(?:lamps?|bulbs?|fluorescent)\b", re.IGNORECASE)),
+    (
+        "CENTER_KIND_MEDICINE",
+        re.compile(r"의약품|알약|물약|약국|\b(?:medicines?|pills?|drugs?|pharmacy)\b", re.IGNORECASE),
+    ),
+    ("CENTER_KIND_ELECTRONICS", re.compile(r"가전|전자제품|\b(?:electronics?|appliances?)\b", re.IGNORECASE)),
+    ("CENTER_KIND_CLOTHING", re.compile(r"의류|헌\s?옷|\b(?:cloth(?:es|ing)|textiles?)\b", re.IGNORECASE)),
+    ("CENTER_KIND_PAPER_PACK", re.compile(r"종이팩|우유팩|\bcartons?\b", re.IGNORECASE)),
+    ("CENTER_KIND_ZERO_WASTE_SHOP", re.compile(r"제로\s?웨이스트|리필|\bzero[- ]waste\b|\brefill\b", re.IGNORECASE)),
+    ("CENTER_KIND_RECYCLING_CENTER", re.compile(r"재활용\s?센터|\brecycling cent(?:er|re)s?\b", re.IGNORECASE)),
+)
+# A rule's middle category → the kind of centre that takes what it is about.
+_KIND_OF_CATEGORY = {
+    "전지": "CENTER_KIND_BATTERY",
+    "조명제품": "CENTER_KIND_LAMP",
+    "전기전자제품": "CENTER_KIND_ELECTRONICS",
+    "의류및원단": "CENTER_KIND_CLOTHING",
+    "종이팩": "CENTER_KIND_PAPER_PACK",
+}
+
+
+def detect_language(text: str) -> str:
+    """ "ko" when there is Hangul in the text or no letter of another script, else "en"."""
+    return "ko" if _HANGUL.search(text) or not any(letter.isalpha() for letter in text) else "en"
+
+
+def wants_places(question: str) -> bool:
+    return _PLACES.search(question) is not None
+
+
+def wants_analyses(question: str) -> bool:
+    return _ANALYSES.search(question) is not None
+
+
+def refers_back(question: str) -> bool:
+    """Whether it may be about what was spoken of before: short, and with words that lean on something."""
+    return len(question.split()) <= _SHORT and _BACK.search(question.strip()) is not None
+
+
+def is_greeting(question: str) -> bool:
+    return _GREETING.match(question) is not None
+
+
+def is_thanks(question: str) -> bool:
+    return _THANKS.match(question) is not None
+
+
+def split_things(question: str) -> list[str]:
+    """The parts of a question that may each name a thing of its own; none when it is about one."""
+    parts = [part for part in _AND.split(question) if part.strip()]
+    return parts if 1 < len(parts) <= _MOST_THINGS else []
+
+
+def find_center_kind(question: str, categories: list[tuple[str, str]]) -> str | None:
+    """Name of the kind of centre that takes the thing, for the (middle category, text) of its rules, else for the words
+    of the question."""
+    for category, text in categories:
+        if category in _KIND_OF_CATEGORY:
+            return _KIND_OF_CATEGORY[category]
+        if category == "생활계유해폐기물" and re.search(r"약국|pharmacy", text):
+            return "CENTER_KIND_MEDICINE"
+    return next((kind for kind, pattern in _KINDS if pattern.search(question)), None)

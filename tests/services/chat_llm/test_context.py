@@ -1,0 +1,115 @@
+"""What a model gets to read of a conversation, and what words ask for."""
+
+import uuid
+
+import pytest
+from eco2.chat_llm.v1 import chat_llm_pb2 as pb
+
+from services.chat_llm import context, facts, intents
+from services.chat_llm.context import Task, Turn
+from services.chat_llm.facts import Fact
+
+
+def turns(count: int, text: str) -> list[Turn]:
+    return [Turn(number, ("user", "assistant")[number % 2], text) for number in range(count)]
+
+
+def cost(chosen) -> int:
+    return sum(context.count_tokens(turn.text) for turn in chosen)
+
+
+def test_a_short_conversation_is_kept_as_it_is():
+    short = turns(20, "우유팩은 어떻게 버려요?")
+    assert context.split(short) == ((), tuple(short))
+
+
+@pytest.mark.parametrize("text", ["우유팩" * 700, "a" * 2000, "🧃" * 500, "짧은 말"])
+@pytest.mark.parametrize("count", [1, 5, 30, 400])
+def test_what_is_kept_is_bounded_however_much_was_said(text, count):
+    older, kept = context.split(turns(count, text))
+    assert cost(kept) <= context.FULL
+    assert [turn.number for turn in (*older, *kept)] == list(range(count))
+    if older:
+        # Not at each message: room is left for those to come.
+        assert context.KEPT - context.TURN < cost(kept) <= context.KEPT
+
+
+def test_an_outline_keeps_the_newest_and_stays_bounded():
+    summary = ""
+    for number in range(60):
+        summary = context.outline(
+            summary, [Turn(number, "user", f"{number} " + "우유팩\n은? " * 40, f"thing {number}")]
+        )
+        assert context.count_tokens(summary) <= context.SUMMARY
+    lines = summary.splitlines()
+    assert lines[-1].startswith("user (thing 59): 59 우유팩 은?")
+    assert lines[-1].endswith("…")
+    assert [line.split()[2] for line in lines] == [f"{n}):" for n in range(60 - len(lines), 60)]
+
+
+def test_a_summary_of_a_model_is_bounded_too():
+    task = context.replace_summary(Task(uuid.uuid4(), "ko", "?"), "말" * 5000)
+    assert context.count_tokens(task.summary) <= context.SUMMARY
+
+
+@pytest.mark.parametrize("text", ["abc", "가나다", "🧃🧃🧃", "é" * 9])
+def test_a_cut_never_splits_a_letter(text):
+    for tokens in range(3, 12):
+        cut = context.clip(text, tokens)
+        assert cut == text or (text.startswith(cut.removesuffix("…")) and context.count_tokens(cut) <= tokens)
+
+
+def numbered(*numbers: int) -> facts.Facts:
+    return facts.Facts(rules=tuple(Fact(pb.Citation(number=number), "x") for number in numbers))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["Rinse [1] it."], "Rinse [1] it."),
+        (["Rinse [", "1", "] it [2", "]."], "Rinse [1] it [2]."),
+        (["Made up [3", "].[99]", " And [12]."], "Made up . And ."),
+        (["an [open", " bracket [1"], "an [open bracket [1"),
+    ],
+)
+def test_marks_of_what_does_not_exist_are_dropped_wherever_the_text_is_cut(pieces, text):
+    assert "".join(facts.without_strangers(iter(pieces), numbered(1, 2))) == text
+
+
+@pytest.mark.parametrize(
+    ("question", "things"),
+    [
+        ("건전지랑 형광등 어떻게 버려요?", ["건전지", "형광등 어떻게 버려요?"]),
+        ("milk carton and glass bottle", ["milk carton", "glass bottle"]),
+        ("우유팩은?", []),
+        ("a, b, c, d, e", []),
+        (", ", []),
+    ],
+)
+def test_a_message_may_name_several_things(question, things):
+    assert intents.split_things(question) == things
+
+
+@pytest.mark.parametrize(
+    ("question", "places", "analyses", "back"),
+    [
+        ("가까운 수거함이 어디예요?", True, False, False),
+        ("건전지는 어디에 버려요?", False, False, False),
+        ("Where is the nearest drop-off?", True, False, False),
+        ("아까 찍은 사진 다시 알려줘", False, True, False),
+        ("my last photo", False, True, False),
+        ("뚜껑은요?", False, False, True),
+        ("and if it is dirty?", False, False, True),
+        ("우유팩은 어떻게 버려요?", False, False, False),
+    ],
+)
+def test_what_words_ask_for(question, places, analyses, back):
+    found = intents.wants_places(question), intents.wants_analyses(question), intents.refers_back(question)
+    assert found == (places, analyses, back)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("안녕", "ko"), ("Hello", "en"), ("PET병", "ko"), ("123?", "ko"), ("ボトル", "en")]
+)
+def test_the_language_of_a_message(text, language):
+    assert intents.detect_language(text) == language
