@@ -1,4 +1,4 @@
-"""eco2.waste.v1.WasteInternalService: what the workers found out, what siblings may know of it, and a user who leaves."""
+"""eco2.waste.v1.WasteInternalService: what the workers found out, what siblings may know, and a user who leaves."""
 
 from __future__ import annotations
 

@@ -164,7 +164,8 @@ def test_a_person_is_erased_everywhere_and_can_prove_it(mesh, app, coffee, every
     places = {place.split(":")[0] for place in everything.naming(app.user_id)}
     assert places == {"table", "object"}
     erasure = leave(app)
-    assert [each["domain"] for each in erasure["domains"]] == ["auth", "locations", "waste", "chat_llm", "tasks", "users"]
+    domains = ["auth", "locations", "waste", "chat_llm", "tasks", "users"]
+    assert [each["domain"] for each in erasure["domains"]] == domains
     assert all("erase_time" in each for each in erasure["domains"]), erasure
     # Who is gone can do nothing more, whatever they still hold.
     assert app.http.post("/api/v1/auth/refresh", json={"refresh_token": app.tokens["refresh_token"]}).status_code == 401
