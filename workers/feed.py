@@ -13,7 +13,7 @@ from services.kit.errors import Fault
 log = logging.getLogger(__name__)
 
 # A batch of so many says that there is load, and the next one waits so long for company.
-_BUSY, _GATHER_S = 16, 0.03
+_BUSY, _GATHER_S = 64, 0.03
 
 
 class Feed:

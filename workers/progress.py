@@ -45,10 +45,15 @@ class Announcer:
             # Whose it is stands in the database only, so that nothing here outlives an erased user's id.
             fields = {"state": "RUNNING", "stage": stage.name, "progress": shown}
             with self._changed:
-                self._latest[f"analysis:{job.analysis_id}"] = shown, fields
+                self._latest[_key(job)] = shown, fields
                 self._changed.notify()
 
         return progress
+
+    def withdraw(self, job: AnalysisJob) -> None:
+        """The run is over: what nobody was told of it yet is old."""
+        with self._changed:
+            self._latest.pop(_key(job), None)
 
     def close(self) -> None:
         with self._changed:
@@ -71,3 +76,7 @@ class Announcer:
                     self._changed.wait_for(lambda: self._closed, _REST_S)
                     # What waited meanwhile is old.
                     self._latest.clear()
+
+
+def _key(job: AnalysisJob) -> str:
+    return f"analysis:{job.analysis_id}"

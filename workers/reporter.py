@@ -73,12 +73,12 @@ class Reporter:
             return
         if answer.unknown_analysis_ids:
             log.info("waste no longer knows %s", ", ".join(answer.unknown_analysis_ids))
-        self._journal.delivered((row.task_id, row.seq) for row in rows).result()
+        self._journal.delivered([row.seq for row in rows]).result()
 
     def _refused(self, row: Task, outcome: Outcome, fault: InvalidArgument) -> None:
         log.error("waste refused the outcome of %s: %s", row.task_id, fault.message)
         if outcome.WhichOneof("outcome") == "failure":
-            self._journal.delivered([(row.task_id, row.seq)]).result()
+            self._journal.delivered([row.seq]).result()
             return
         # The user must not wait for ever for an answer that can never be stored.
         failed = Outcome(analysis_id=outcome.analysis_id)

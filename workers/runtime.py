@@ -253,8 +253,8 @@ class Worker:
         self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=time.time())
 
     def _move(self, run: Run, **values) -> None:
-        run.task = run.task._replace(**values)
-        run.started = None
+        run.task, run.started = run.task._replace(**values), None
+        self._announcer.withdraw(run.job)
         self._moved.add(run)
 
     # Handing on and settling, on any thread.

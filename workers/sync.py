@@ -54,7 +54,7 @@ class Sync:
         rows = self._journal.unsynced(self._batch, time.time() - self._settle_s).result()
         if rows:
             self._send(rows)
-            self._journal.synced((row.task_id, row.seq) for row in rows).result()
+            self._journal.synced([row.seq for row in rows]).result()
         return len(rows)
 
     def _send(self, rows: list[Task]) -> None:

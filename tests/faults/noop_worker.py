@@ -36,6 +36,9 @@ class Unseen:
     def progress(self, job, stage, deadline):
         return lambda percent: None
 
+    def withdraw(self, job):
+        pass
+
     def close(self):
         pass
 

@@ -216,6 +216,9 @@ class Announcer:
     def progress(self, job, stage, deadline):
         return lambda percent: None
 
+    def withdraw(self, job):
+        pass
+
     def close(self):
         pass
 

@@ -92,7 +92,7 @@ def test_an_outcome_that_changed_while_it_was_told_is_told_again(journal, report
     analysis_id = finish(journal, FAILURE)
     [row] = journal.undelivered(10).result(WAIT_S)
     finish(journal, SUCCESS, analysis_id, attempt=2)
-    journal.delivered([(row.task_id, row.seq)]).result(WAIT_S)
+    journal.delivered([row.seq]).result(WAIT_S)
     assert reporter.report() == 1
     assert waste.kinds(analysis_id) == ["image"]
 

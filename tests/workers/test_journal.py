@@ -37,7 +37,7 @@ def append(journal, task, crashed=False) -> Task:
 def record(journal, task, status, **values) -> bool:
     completed_at = 2.0 if status in (SUCCESS, FAILURE) else None
     moved = task._replace(status=status, completed_at=completed_at, **values)
-    return journal.record([moved]).result(WAIT_S)[0]
+    return journal.record([moved]).result(WAIT_S) == 1
 
 
 def test_a_task_moves_forward_and_is_forgotten_when_everyone_knows(journal):
@@ -48,13 +48,38 @@ def test_a_task_moves_forward_and_is_forgotten_when_everyone_knows(journal):
     [done] = journal.undelivered(10).result(WAIT_S)
     assert (done.status, done.result, done.started_at) == (SUCCESS, b"answer", 1.0)
     assert journal.forget(3.0).result(WAIT_S) == 0
-    journal.delivered([(done.task_id, done.seq)])
+    journal.delivered([done.seq])
     assert journal.undelivered(10).result(WAIT_S) == []
     assert journal.forget(3.0).result(WAIT_S) == 0
-    journal.synced([(done.task_id, done.seq)])
+    journal.synced([done.seq])
     assert journal.forget(1.0).result(WAIT_S) == 0
     assert journal.forget(3.0).result(WAIT_S) == 1
     assert journal.unsynced(10).result(WAIT_S) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
+def test_many_rows_at_once_are_each_taken_in_and_moved_for_themselves(journal, count):
+    tasks = [new_task(payload=str(number).encode()) for number in range(count)]
+    known = append(journal, tasks[-1])
+    rows = journal.append(tasks).result(WAIT_S)
+    assert [(row.task_id, row.payload) for row in rows] == [(task.task_id, task.payload) for task in tasks]
+    assert rows[-1] == known
+    ended = [row._replace(status=SUCCESS, completed_at=2.0, result=row.payload) for row in rows]
+    assert journal.record(ended).result(WAIT_S) == count
+    assert journal.record(ended).result(WAIT_S) == 0
+    told = journal.undelivered(count + 1).result(WAIT_S)
+    assert [(row.task_id, row.result) for row in told] == [(row.task_id, row.payload) for row in rows]
+    assert len({row.seq for row in told}) == count
+    journal.delivered([row.seq for row in told[1:]])
+    assert journal.undelivered(count + 1).result(WAIT_S) == told[:1]
+
+
+def test_one_task_twice_in_a_record_moves_step_by_step(journal):
+    task = append(journal, new_task())
+    steps = [task._replace(status=RUNNING, started_at=1.0), task._replace(status=SUCCESS, completed_at=2.0)]
+    assert journal.record([*steps, steps[0]]).result(WAIT_S) == 2
+    [row] = journal.undelivered(10).result(WAIT_S)
+    assert (row.status, row.started_at, row.completed_at) == (SUCCESS, 1.0, 2.0)
 
 
 def test_states_only_move_forward_whatever_the_order(journal):
@@ -110,10 +135,10 @@ def test_what_a_message_finds_when_it_comes_back(journal, status, attempt, deliv
 def test_a_row_that_moved_on_stays_unsynced(journal):
     task = append(journal, new_task())
     record(journal, task, RUNNING)
-    journal.synced([(task.task_id, task.seq)]).result(WAIT_S)
+    journal.synced([task.seq]).result(WAIT_S)
     [row] = journal.unsynced(10).result(WAIT_S)
     assert row.status == RUNNING
-    journal.synced([(row.task_id, row.seq)])
+    journal.synced([row.seq])
     assert journal.unsynced(10).result(WAIT_S) == []
 
 
@@ -140,8 +165,8 @@ def test_past_the_quota_nothing_is_taken_and_nothing_dropped(tmp_path):
         # What was taken can always be finished.
         record(journal, task, SUCCESS)
     rows = journal.unsynced(1000).result(WAIT_S)
-    journal.delivered((row.task_id, row.seq) for row in rows)
-    journal.synced((row.task_id, row.seq) for row in rows)
+    journal.delivered([row.seq for row in rows])
+    journal.synced([row.seq for row in rows])
     assert journal.forget(3.0).result(WAIT_S) == len(accepted)
     assert journal.has_room().result(WAIT_S)
     append(journal, new_task())
