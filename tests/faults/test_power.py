@@ -10,8 +10,7 @@ import pytest
 
 from tests.faults.disk import Disk
 from workers.journal import Journal
-from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, Task
-from workers.journal_file import JournalError
+from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, JournalError, Task
 
 WAIT_S = 30
 # (status, attempt, delivered, synced_to_pg, payload) by task_id.

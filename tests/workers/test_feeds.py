@@ -15,7 +15,8 @@ from eco2.waste.v1.internal_pb2 import Outcome
 from services.kit.errors import Unavailable
 from tests.conftest import eventually
 from workers.feed import Feed
-from workers.journal import FAILURE, PENDING, SUCCESS, Journal, Task
+from workers.journal import Journal
+from workers.journal_file import FAILURE, PENDING, SUCCESS, Task
 from workers.reporter import Reporter
 from workers.sync import Sync
 

@@ -12,8 +12,8 @@ import uuid
 import apsw
 import pytest
 
-from workers.journal import FAILURE, PENDING, RUNNING, SUCCESS, Journal, JournalFull, Task
-from workers.journal_file import JournalError, find_filesystem
+from workers.journal import Journal
+from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, JournalError, JournalFull, Task, find_filesystem
 
 WAIT_S = 30
 

@@ -13,7 +13,8 @@ from eco2.tasks.v1 import tasks_pb2
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from tests.workers.conftest import new_job
-from workers.journal import FAILURE, PENDING, RUNNING, SUCCESS, Journal, Task
+from workers.journal import Journal
+from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, Task
 
 WAIT_S = 30
 
