@@ -54,7 +54,7 @@ def to_row(delivery: Delivery) -> dict[str, Any]:
         error = "the broker gave it up: no worker that took it ever said how it went"
     return {
         "id": uuids.uuid7(),
-        "key": task_id or hashlib.sha256(delivery.body).hexdigest(),
+        "key": task_id or key_of(delivery),
         "task_id": task_id,
         "queue": name,
         "attempt": headers.attempt_of(told),
@@ -65,6 +65,18 @@ def to_row(delivery: Delivery) -> dict[str, Any]:
         "payload": delivery.body,
         "headers": json.dumps(_plain({key: told[key] for key in told if key not in (headers.ERROR, headers.STACK)})),
     }
+
+
+def key_of(delivery: Delivery) -> str:
+    """What tells one message that is no job from another, though their bytes be equal.
+
+    A nameless one that somebody had before may be kept already under the name that it got then: it counts as a copy if
+    any with the same bytes is there.
+    """
+    digest = hashlib.sha256(delivery.body).hexdigest()
+    if not delivery.message_id:
+        return digest
+    return f"{digest}:{hashlib.sha256(delivery.message_id.encode()).hexdigest()}"
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,8 @@ from services.kit.objects import Bucket
 from services.waste.erasure import SWEEP_S, Eraser
 from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
+from services.waste.removal import SWEEP_S as REMOVAL_S
+from services.waste.removal import Remover
 from services.waste.rpc import UPLOAD_S, Waste
 
 # Progress of analyses: Redis database 1.
@@ -64,7 +66,9 @@ def main() -> None:
     relay = Relay(database, publisher, OUTBOX)
     eraser = Eraser(database, bucket, board, UPLOAD_S, now)
     sweeping = Chore("late-uploads", eraser.sweep, SWEEP_S)
-    waste = Waste(database, bucket, board, listener, relay.wake, draining, now)
+    remover = Remover(database, bucket, UPLOAD_S, now)
+    removing = Chore("removals", remover.sweep, REMOVAL_S)
+    waste = Waste(database, bucket, board, listener, relay.wake, remover, draining, now)
     services = [
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, waste),
         (
@@ -83,10 +87,12 @@ def main() -> None:
     )
     relay.start()
     sweeping.start()
+    removing.start()
     server.run(
         server.Server(settings.listen, services, pools=[waits, erasures], draining=draining, revocations=ended),
         relay.close,
         sweeping.close,
+        removing.close,
         publisher.close,
         listener.close,
         ended.close,

@@ -10,7 +10,10 @@ import sqlalchemy as sa
 
 _EXPECT = sa.text("""
     INSERT INTO late_uploads (hash, expires_at)
-    SELECT :hash, max(created_at) + make_interval(secs => :upload_s) FROM images WHERE user_id = :user_id
+    SELECT :hash, max(created_at) + make_interval(secs => :upload_s) FROM (
+        SELECT created_at FROM images WHERE user_id = :user_id
+        UNION ALL SELECT announced_at FROM removals WHERE user_id = :user_id
+    ) AS announced
     HAVING max(created_at) + make_interval(secs => :upload_s) > :now
     ON CONFLICT (hash) DO NOTHING
 """)

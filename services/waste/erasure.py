@@ -20,7 +20,7 @@ from services.kit import tombstones
 from services.kit.cache import Board
 from services.kit.database import Database
 from services.kit.objects import Bucket
-from services.waste import erase_store
+from services.waste import erase_store, removal_store
 from services.waste.keys import THUMBNAIL, UPLOADS, progress_key
 
 log = logging.getLogger(__name__)
@@ -45,14 +45,15 @@ class Eraser:
         with self._database.writing() as tx:
             # After the burial, so that it sees the last image.
             erase_store.expect_late_uploads(tx, user_id, tombstones.digest(user_id), self._upload_s, self._now())
-        removed = self._remove_objects(str(user_id))
+        removed = self._remove_objects(str(user_id)) + self._remove_deleted(user_id)
         with self._database.writing() as tx:
-            removed += erase_store.delete_messages_of(tx, user_id)
             tombstones.count_removed(tx, user_id, removed)
         while self._remove_images(user_id):
             pass
         with self._database.writing() as tx:
-            return tombstones.count_removed(tx, user_id, 0)
+            # Last, since an analysis of an image can begin as long as there is its row.
+            removed = erase_store.delete_messages_of(tx, user_id)
+            return tombstones.count_removed(tx, user_id, removed)
 
     def sweep(self) -> bool:
         """Remove what was uploaded for erased users after they were."""
@@ -77,6 +78,14 @@ class Eraser:
         # Listed again, since until now more could be made of the originals. The last one names the folder itself, which
         # may be all that is left.
         return removed + self._bucket.delete([*self._bucket.list_keys(folder), folder]) - 1
+
+    def _remove_deleted(self, user_id: UUID) -> int:
+        """What is left of photos that they deleted themselves (removal.py); how many rows."""
+        with self._database.reading() as connection:
+            images = removal_store.list_removals_of(connection, user_id)
+        self._remove_thumbnails(images)
+        with self._database.writing() as tx:
+            return removal_store.delete_removals(tx, images)
 
     def _remove_images(self, user_id: UUID) -> bool:
         """One batch of rows with what belongs to them elsewhere; False when there was none."""

@@ -44,6 +44,7 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
             failed = [_failure(outcome) for outcome in _of(given, "failure")]
             ended |= dict.fromkeys(store.update_failed(tx, failed, now), "FAILED")
         self._announce(ended)
+        self._forget(asked - known)
         return internal_pb2.RecordOutcomesResponse(unknown_analysis_ids=map(str, sorted(asked - known)))
 
     def FindAnalyses(self, request, context):
@@ -67,6 +68,13 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
         except Unavailable as fault:
             # The database has it; who waits looks there again by itself.
             log.warning("an end was not announced: %s", fault.message)
+
+    def _forget(self, gone: set[UUID]) -> None:
+        """A worker that goes on with what has been deleted says how far it is; its last outcome ends that too."""
+        try:
+            self._board.remove(map(progress_key, gone))
+        except Unavailable as fault:
+            log.warning("progress of what is gone is left: %s", fault.message)
 
 
 def _of(outcomes, kind: str) -> list[internal_pb2.Outcome]:

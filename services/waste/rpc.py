@@ -19,10 +19,11 @@ from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, Unavailable
+from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from services.kit.objects import Bucket
-from services.waste import results, store
+from services.waste import history_store, removal_store, results, store
 from services.waste.keys import ORIGINAL, progress_key
+from services.waste.removal import Remover
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ UPLOAD_S, DOWNLOAD_S = 900, 900
 RECHECK_S, SLICE_S = 2.0, 0.5
 WATCH_S = 300.0
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-_LAST = UUID(int=(1 << 128) - 1)
 FIRST_QUEUE = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_USER_INPUT)
 
 
@@ -45,11 +45,12 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         board: Board,
         listener: Listener,
         wake_relay: Callable[[], None],
+        remover: Remover,
         draining: Event,
         now: Callable[[], datetime],
     ):
         self._database, self._bucket, self._board, self._listener = database, bucket, board, listener
-        self._wake_relay, self._draining, self._now = wake_relay, draining, now
+        self._wake_relay, self._remover, self._draining, self._now = wake_relay, remover, draining, now
 
     def CreateImage(self, request, context):
         user_id, image_id, now = get_caller(context).user_id, uuids.uuid7(), self._now()
@@ -132,11 +133,33 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
 
     def ListAnalyses(self, request, context):
         user_id, limit = get_caller(context).user_id, pages.size(request.page_size)
-        (before,) = pages.cursor(request.page_token, (UUID,)) or [_LAST]
+        filters = results.filters(request)
+        marks = (user_id, *filters.items())
+        (beyond,) = pages.cursor(request.page_token, (UUID,), *marks) or [None]
         with self._database.reading() as connection:
-            rows = store.list_analyses(connection, user_id, before, limit + 1)
-        more = pages.token([str(rows[limit - 1].id)]) if len(rows) > limit else ""
+            rows = history_store.list_analyses(connection, user_id, filters, beyond, limit + 1)
+        more = pages.token([str(rows[limit - 1].id)], *marks) if len(rows) > limit else ""
         return waste_pb2.ListAnalysesResponse(analyses=map(self._show, rows[:limit]), next_page_token=more)
+
+    def DeleteAnalysis(self, request, context):
+        user_id, analysis_id = get_caller(context).user_id, UUID(request.analysis_id)
+        with self._database.writing() as tx:
+            # While somebody is erased nothing of theirs may move from one table to another.
+            tombstones.check_alive(tx, user_id)
+            image = removal_store.delete_analysis(tx, user_id, analysis_id)
+        try:
+            self._board.remove([progress_key(analysis_id)])
+        except Unavailable as fault:
+            # Nobody can ask for it any more, and it ends by itself.
+            log.warning("progress of %s is left: %s", analysis_id, fault.message)
+        if image:
+            self._remover.remove(image.image_id, image.s3_key)
+        return waste_pb2.DeleteAnalysisResponse()
+
+    def GetStatistics(self, request, context):
+        user_id, filters = get_caller(context).user_id, results.filters(request)
+        with self._database.reading() as connection:
+            return results.statistics(history_store.count_analyses(connection, user_id, filters))
 
     def WaitAnalysis(self, request, context):
         for analysis in self._follow(request, context, request.timeout_s or 20):
@@ -145,27 +168,26 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         return waste_pb2.WaitAnalysisResponse(analysis=analysis)
 
     def WatchAnalysis(self, request, context):
-        for analysis in self._follow(request, context, WATCH_S):
-            if analysis.state in results.ENDED:
-                break
-            yield waste_pb2.WatchAnalysisResponse(analysis=analysis)
+        analysis = None
+        try:
+            for analysis in self._follow(request, context, WATCH_S):
+                if analysis.state in results.ENDED:
+                    break
+                yield waste_pb2.WatchAnalysisResponse(analysis=analysis)
+        except NotFound:
+            # Deleted meanwhile; over HTTP/1.1 an error in the middle of a stream cannot be told from its end.
+            if analysis is None:
+                raise
         yield waste_pb2.WatchAnalysisResponse(analysis=analysis, done=True)
 
     def CreateFeedback(self, request, context):
-        user_id = get_caller(context).user_id
+        user_id, said, now = get_caller(context).user_id, results.feedback_row(request), self._now()
         with self._database.writing() as tx:
             row = store.get_analysis(tx, user_id, UUID(request.analysis_id))
             if row.completed_at is None:
                 raise FailedPrecondition("the analysis has not ended yet", reason="ANALYSIS_NOT_FINISHED")
-            store.sync_feedback(
-                tx,
-                analysis_id=row.id,
-                user_id=user_id,
-                correct=request.correct,
-                comment=request.comment,
-                now=self._now(),
-            )
-        return waste_pb2.CreateFeedbackResponse()
+            store.sync_feedback(tx, analysis_id=row.id, user_id=user_id, now=now, **said)
+        return waste_pb2.CreateFeedbackResponse(feedback=waste_pb2.Feedback(**said, update_time=now))
 
     def _follow(self, request, context: grpc.ServicerContext, timeout_s: float) -> Iterator[waste_pb2.Analysis]:
         """The analysis now and after each change, until the time is up, the caller is gone or the server drains."""

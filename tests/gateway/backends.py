@@ -63,6 +63,21 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
     def CreateImage(self, request, context):
         return waste_pb2.CreateImageResponse(image=waste_pb2.Image(size_bytes=request.size_bytes))
 
+    def ListAnalyses(self, request, context):
+        said = {"state": request.state, "question": request.category_major, "create_time": request.after_time}
+        analysis = waste_pb2.Analysis(**said, result={"material": request.material})
+        return waste_pb2.ListAnalysesResponse(analyses=[analysis])
+
+    def DeleteAnalysis(self, request, context):
+        return waste_pb2.DeleteAnalysisResponse()
+
+    def GetStatistics(self, request, context):
+        return waste_pb2.GetStatisticsResponse(total_count=7)
+
+    def CreateFeedback(self, request, context):
+        feedback = waste_pb2.Feedback(correct=request.correct, true_material=request.true_material)
+        return waste_pb2.CreateFeedbackResponse(feedback=feedback)
+
     def WaitAnalysis(self, request, context):
         question = seen(context)
         hold(context, request.timeout_s)
@@ -173,6 +188,13 @@ class Locations(locations_pb2_grpc.LocationsServiceServicer):
 class Tasks(tasks_pb2_grpc.TasksServiceServicer):
     def ListTasks(self, request, context):
         return tasks_pb2.ListTasksResponse()
+
+    def GetStatistics(self, request, context):
+        return tasks_pb2.GetStatisticsResponse(statistics=[tasks_pb2.TaskStatistics(task_name=request.task_name)])
+
+    def GetDeadLetter(self, request, context):
+        letter = tasks_pb2.DeadLetter(dead_letter_id=request.dead_letter_id)
+        return tasks_pb2.GetDeadLetterResponse(dead_letter=letter)
 
     def GetTask(self, request, context):
         return tasks_pb2.GetTaskResponse(task=tasks_pb2.Task(task_id=request.task_id))

@@ -50,6 +50,20 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     assert edge.get("/api/v1/tasks/dead-letters?queue=q").json()["dead_letters"][0]["queue"] == "q"
     replayed = edge.post("/api/v1/tasks/dead-letters:replay", json={"task_id": task}).json()
     assert (replayed["dead_letters"][0]["task_id"], replayed["remaining_count"]) == (task, 0)
+    assert edge.get(f"/api/v1/tasks/dead-letters/{USER}").json()["dead_letter"]["dead_letter_id"] == USER
+    [counted] = edge.get("/api/v1/tasks/statistics?task_name=t").json()["statistics"]
+    assert (counted["task_name"], counted["failure_rate"], "p50_s" in counted) == ("t", 0, False)
+    since = "2026-11-21T00:00:00Z"
+    [listed] = edge.get(
+        "/api/v1/waste/analyses?state=ANALYSIS_STATE_FAILED&material=MATERIAL_GLASS"
+        f"&category_major=재활용&after_time={since}"
+    ).json()["analyses"]
+    assert (listed["state"], listed["question"], listed["create_time"]) == ("ANALYSIS_STATE_FAILED", "재활용", since)
+    assert listed["result"]["material"] == "MATERIAL_GLASS"
+    assert edge.get("/api/v1/waste/statistics").json()["total_count"] == 7
+    assert edge.request("DELETE", ANALYSIS).json() == {}
+    said = edge.post(f"{ANALYSIS}/feedback", json={"true_material": "MATERIAL_PAPER"}).json()["feedback"]
+    assert (said["correct"], said["true_material"]) == (False, "MATERIAL_PAPER")
     assert edge.get("/api/v1/recycle-info/items?query=우유팩").json()["items"][0]["name_ko"] == "우유팩"
     assert edge.post("/api/v1/recycle-info:ask", json={"question": "병?"}).json()["answer"]["text"] == "병?"
     places, centers = "/api/v1/locations/places", "/api/v1/locations/centers"

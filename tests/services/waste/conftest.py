@@ -22,6 +22,7 @@ from services.kit.objects import Bucket
 from services.waste.erasure import Eraser
 from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
+from services.waste.removal import Remover
 from services.waste.rpc import UPLOAD_S, Waste
 from tests.conftest import as_user
 
@@ -54,6 +55,7 @@ class Running:
     bucket: Bucket
     listener: cache.Listener
     eraser: Eraser
+    remover: Remover
     clock: Clock
 
     def upload(self, user_id, photo: bytes = PHOTO) -> str:
@@ -108,7 +110,8 @@ def waste(servers, database, serve, topology):
     eraser = Eraser(store, bucket, board, UPLOAD_S, clock)
     publisher = Publisher(servers.rabbitmq_url, topology, timeout_s=CONFIRM_S - 1)
     relay, draining = Relay(store, publisher, OUTBOX), threading.Event()
-    public = Waste(store, bucket, board, listener, relay.wake, draining, now)
+    remover = Remover(store, bucket, UPLOAD_S, clock)
+    public = Waste(store, bucket, board, listener, relay.wake, remover, draining, now)
     channel = serve(
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
         (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(store, board, eraser.erase, now)),
@@ -125,6 +128,7 @@ def waste(servers, database, serve, topology):
         bucket,
         listener,
         eraser,
+        remover,
         clock,
     )
     publisher.close()

@@ -45,6 +45,16 @@ class TasksInternalServiceStub:
                 request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.GetAnyStatistics = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/GetAnyStatistics',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsResponse.FromString,
+                _registered_method=True)
+        self.GetAnyDeadLetter = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/GetAnyDeadLetter',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterResponse.FromString,
+                _registered_method=True)
         self.ReplayAnyDeadLetters = channel.unary_unary(
                 '/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters',
                 request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
@@ -71,6 +81,21 @@ class TasksInternalServiceServicer:
 
     def ListAnyDeadLetters(self, request, context):
         """As TasksService.ListDeadLetters, of everybody, with stack and payload. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAnyStatistics(self, request, context):
+        """As TasksService.GetStatistics, of everybody. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAnyDeadLetter(self, request, context):
+        """As TasksService.GetDeadLetter, of everybody, with stack and payload. For operators.
+        Fails with NOT_FOUND (DEAD_LETTER_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +128,16 @@ def add_TasksInternalServiceServicer_to_server(servicer, server):
                     servicer.ListAnyDeadLetters,
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.SerializeToString,
+            ),
+            'GetAnyStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnyStatistics,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsResponse.SerializeToString,
+            ),
+            'GetAnyDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnyDeadLetter,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterResponse.SerializeToString,
             ),
             'ReplayAnyDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ReplayAnyDeadLetters,
@@ -170,6 +205,60 @@ class TasksInternalService:
             '/eco2.tasks.v1.TasksInternalService/ListAnyDeadLetters',
             eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.SerializeToString,
             eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnyStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/GetAnyStatistics',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnyDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/GetAnyDeadLetter',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterResponse.FromString,
             options,
             channel_credentials,
             insecure,
