@@ -13,12 +13,10 @@ from services.kit import pages
 from services.kit.cache import Board
 from services.kit.database import Database
 from services.kit.errors import Unavailable
-from services.waste import results, store
+from services.waste import history_store, results, store
 from services.waste.keys import progress_key
 
 log = logging.getLogger(__name__)
-
-_LAST = UUID(int=(1 << 128) - 1)
 
 # Above every progress that a worker can announce; an answer comes after a failure.
 _END = {"FAILED": 1000, "SUCCEEDED": 1001}
@@ -53,7 +51,7 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
             if request.analysis_id:
                 rows = [store.get_analysis(connection, user_id, UUID(request.analysis_id))]
             else:
-                rows = store.list_analyses(connection, user_id, _LAST, pages.size(request.limit))
+                rows = history_store.list_analyses(connection, user_id, {}, None, pages.size(request.limit))
         # A sibling has no use for a URL that soon ends.
         return internal_pb2.FindAnalysesResponse(analyses=[results.analysis(row, {}, lambda key: "") for row in rows])
 

@@ -92,7 +92,7 @@ class Siblings:
                 [
                     (
                         waste_internal_grpc.add_WasteInternalServiceServicer_to_server,
-                        WasteInternal(self.waste, board, now),
+                        WasteInternal(self.waste, board, erase=None, now=now),
                     )
                 ],
             ),
