@@ -14,20 +14,8 @@ from stack.home import CHECKOUT, Ports
 SERVICES = sorted(path.parent.name for path in (CHECKOUT / "services").glob("*/__main__.py"))
 CODE = sorted(path for folder in ("services", "workers", "gateway") for path in (CHECKOUT / folder).rglob("*.py"))
 KIT = {
-    *(
-        "broker",
-        "cache",
-        "caller",
-        "channel",
-        "config",
-        "database",
-        "errors",
-        "llm",
-        "pages",
-        "requests",
-        "revocations",
-    ),
-    *("server", "telemetry"),
+    *("broker", "cache", "caller", "channel", "config", "database", "errors", "llm", "pages", "requests"),
+    *("revocations", "server", "telemetry"),
 }
 
 

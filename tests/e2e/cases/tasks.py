@@ -3,7 +3,7 @@
 import functools
 
 from tests.conftest import eventually
-from tests.e2e.cases.case import APART, Case, Person
+from tests.e2e.cases.case import APART, NO_TIME, Case, Person
 from tests.e2e.cases.waste import analysis_id
 
 
@@ -32,7 +32,7 @@ CASES = {
     ),
     "TasksService.GetTask": Case(lambda me: {"task_id": task_id(me)}, ("task_id", "x" * 256)),
     "TasksService.ListTaskEvents": Case(lambda me: {"task_id": task_id(me)}, ("task_id", "x" * 256)),
-    "TasksService.ListDeadLetters": Case(dead_task, ("page_size", -1), others=APART),
+    "TasksService.ListDeadLetters": Case(dead_task, ("before_time", NO_TIME), others=APART),
     "TasksService.ReplayDeadLetters": Case(
         lambda me: dead_task(me) | {"dry_run": True}, ("max_count", -1), others=APART
     ),
