@@ -27,6 +27,7 @@ def envoy_config() -> str:
         "ACCESS_LOG": "/dev/stdout",
         "JWT_ISSUER": mesh.JWT_ISSUER,
         "JWT_AUDIENCE": mesh.JWT_AUDIENCE,
+        "WEB_ORIGINS": mesh.origins(""),
     }
     _, start, rest = mesh.render(CHECKOUT / "envoy/envoy.yaml", values).partition("\nnode:")
     return f"# Written by `make generate` from envoy/envoy.yaml.{start}{rest}"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import string
 import subprocess
@@ -246,6 +247,7 @@ def envoy(home: Home, ports: Ports) -> Part:
         "ACCESS_LOG": folder / "access.log",
         "JWT_ISSUER": JWT_ISSUER,
         "JWT_AUDIENCE": JWT_AUDIENCE,
+        "WEB_ORIGINS": origins(os.environ.get("WEB_ORIGINS", "")),
     }
     config = folder / "envoy.yaml"
 
@@ -263,6 +265,15 @@ def envoy(home: Home, ports: Ports) -> Part:
         port=ports["edge"],
         prepare=prepare,
     )
+
+
+def origins(text: str) -> str:
+    """For Envoy, from a list with commas. Fails with HomeError."""
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    for each in found:
+        if not re.fullmatch(r"https?://[^/\s*]+", each):
+            raise HomeError(f"WEB_ORIGINS must have origins such as https://app.example.com, not {each!r}")
+    return json.dumps([{"exact": each} for each in found])
 
 
 def validate_envoy() -> int:

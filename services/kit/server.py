@@ -9,19 +9,18 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
-import protovalidate
-from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.kit import telemetry
 from services.kit.caller import SESSION_ID
-from services.kit.errors import TRANSIENT, Fault, InvalidArgument, ResourceExhausted, Unauthenticated, to_status
+from services.kit.errors import TRANSIENT, Fault, ResourceExhausted, Unauthenticated, to_status
+from services.kit.requests import reader, validate
 from services.kit.revocations import Revocations
 
 log = logging.getLogger(__name__)
@@ -166,7 +165,7 @@ class _Gate(grpc.ServerInterceptor):
         if lane:
             # Honoured only on the outermost function; experimental in grpcio, so its version is pinned and this tested.
             behavior.experimental_thread_pool = lane.threads
-        return make(behavior, handler.request_deserializer, handler.response_serializer)
+        return make(behavior, reader(handler.request_deserializer), handler.response_serializer)
 
 
 class _Lane:
@@ -191,7 +190,7 @@ def _unary(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, la
     def call(request, context):
         with make(context) as current:
             current.check_session()
-            _validate(request)
+            validate(request)
             if lane is None:
                 return behavior(request, context)
             with lane:
@@ -204,7 +203,7 @@ def _stream(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, l
     def call(request, context) -> Iterator:
         with make(context) as current:
             current.check_session()
-            _validate(request)
+            validate(request)
             with lane or contextlib.nullcontext():
                 for message in behavior(request, context):
                     current.check_session()
@@ -251,40 +250,3 @@ class _Call:
     def _log(self, code: str, **fields: str) -> None:
         elapsed_ms = round((time.monotonic() - self._started) * 1000, 1)
         log.info(self._method, extra={"fields": {"code": code, "ms": elapsed_ms, **fields}})
-
-
-def _validate(request) -> None:
-    found = protovalidate.collect_violations(request)
-    violations = tuple((_path(violation.proto.field), violation.proto.message) for violation in found)
-    # PostgreSQL stores no NUL in text or JSON. A string that has one shows it in the encoded message; few others do.
-    if not violations and b"\0" in request.SerializeToString():
-        violations = tuple((path.removeprefix("."), "must not contain NUL") for path in _paths_of_nul(request, ""))
-    if violations:
-        message = "; ".join(f"{field or 'request'}: {text}" for field, text in violations)
-        raise InvalidArgument(message, reason="INVALID_FIELD", violations=violations)
-
-
-def _paths_of_nul(value, path: str) -> Iterator[str]:
-    """Where a message, list, map or string has a string with a NUL; of a map's keys, the map."""
-    if isinstance(value, str):
-        if "\0" in value:
-            yield path
-    elif isinstance(value, Message):
-        for field, member in value.ListFields():
-            yield from _paths_of_nul(member, f"{path}.{field.name}")
-    elif isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from _paths_of_nul(key, path)
-            yield from _paths_of_nul(member, f"{path}[{key!r}]")
-    elif isinstance(value, Sequence) and not isinstance(value, bytes):
-        for index, member in enumerate(value):
-            yield from _paths_of_nul(member, f"{path}[{index}]")
-
-
-def _path(field) -> str:
-    """`tasks[3].state`, as the client would write it."""
-    parts = []
-    for element in field.elements if field else ():
-        subscript = element.subscript
-        parts.append(element.field_name + (f"[{subscript.value}]" if subscript else ""))
-    return ".".join(parts)

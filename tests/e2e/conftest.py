@@ -3,26 +3,86 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import importlib.util
 import io
+import json
 import secrets
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
+from aiosmtpd.controller import Controller
 from PIL import Image
 
 from stack.api import Mesh, whole
 from tests.conftest import eventually
+from tests.gateway.edge import free_ports
+from tests.services.auth.fake_provider import FakeProvider
+from tests.services.auth.test_resets import PAGE, Relay
 
 ENDED = ("ANALYSIS_STATE_SUCCEEDED", "ANALYSIS_STATE_FAILED")
 
 
+# Where a sign-in of an app ends.
+APP_PAGE = "kr.eco2.app:/signed-in"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """What the mesh uses that is not ours."""
+
+    provider: FakeProvider
+    relay: Relay
+
+
 @pytest.fixture(scope="session")
-def mesh() -> Mesh:
-    with whole() as running:
-        yield running
+def outside() -> Outside:
+    """Kakao to sign in with, and a relay for mails."""
+    provider, relay = FakeProvider("kakao"), Relay()
+    provider.person["email"] = f"{secrets.token_hex(6)}@example.com"
+    relay.port = free_ports("smtp")["smtp"]
+    server = Controller(relay, hostname="127.0.0.1", port=relay.port)
+    server.start()
+    yield Outside(provider, relay)
+    server.stop()
+    provider.close()
+
+
+@pytest.fixture(scope="session")
+def mesh(outside) -> Mesh:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OAUTH_PROVIDERS", json.dumps({"kakao": outside.provider.config}))
+        environment.setenv("OAUTH_REDIRECT_URIS", APP_PAGE)
+        environment.setenv("SMTP_HOST", "127.0.0.1")
+        environment.setenv("SMTP_PORT", str(outside.relay.port))
+        environment.setenv("SMTP_SECURITY", "none")
+        environment.setenv("PASSWORD_RESET_PAGE", PAGE)
+        with whole() as running:
+            yield running
+            lasting = [key for key in kept(running) if key.ttl_s < 0]
+            assert not lasting, f"the tests have made keys in Redis without a TTL: {lasting}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key in Redis. ttl_s: negative where it has none."""
+
+    db: int
+    name: str
+    ttl_s: int
+
+
+def kept(mesh: Mesh) -> list[Key]:
+    """All keys in all databases."""
+    found = []
+    for db in range(16):
+        with redis.Redis.from_url(mesh.redis_url, db=db, decode_responses=True) as client:
+            found += [Key(db, name, client.ttl(name)) for name in client.scan_iter(count=1000)]
+    # -2: gone since it was listed.
+    return [key for key in found if key.ttl_s != -2]
 
 
 class App:

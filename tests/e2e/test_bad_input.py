@@ -104,6 +104,8 @@ def test_malformed_json_an_unknown_query_field_and_a_megabyte_of_text(app):
     unknown = app.http.get("/api/v1/waste/analyses", params={"colour": "red"})
     assert (unknown.status_code, unknown.json()["code"]) == (400, 3)
     assert "colour" in unknown.text
+    not_text = app.http.get("/api/v1/recycle-info/items?query=%ff")
+    assert (not_text.status_code, not_text.json()["code"]) == (400, 3)
     large = app.http.post("/api/v1/recycle-info:ask", json={"question": "가" * 1_000_000})
     assert large.status_code in (400, 413), large.text
     fields(large)

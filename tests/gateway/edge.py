@@ -24,6 +24,8 @@ from stack.home import CHECKOUT
 USER = "0193e0a0-0000-7000-8000-000000000001"
 SESSION = "0193e0a0-0000-7000-8000-000000000002"
 ISSUER, AUDIENCE = "https://eco2.test", "eco2-api"
+# Of a web app that is not served by the edge.
+WEB_ORIGIN = "https://app.eco2.test"
 
 
 class Key:
@@ -149,6 +151,7 @@ class Edge:
             "DESCRIPTOR_SET": self._descriptor_set,
             "JWT_ISSUER": ISSUER,
             "JWT_AUDIENCE": AUDIENCE,
+            "WEB_ORIGINS": mesh.origins(WEB_ORIGIN),
             "ACCESS_LOG": self.folder / "access.log",
         }
         for name in ("EDGE", "ADMIN"):

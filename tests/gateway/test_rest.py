@@ -6,9 +6,11 @@ from concurrent import futures
 
 import pytest
 
+from stack import mesh
+from stack.home import HomeError
 from tests.conftest import eventually
 from tests.gateway.backends import ABSENT, SLOW
-from tests.gateway.edge import SESSION, USER, Key, bearer
+from tests.gateway.edge import SESSION, USER, WEB_ORIGIN, Key, bearer
 
 ANALYSIS = f"/api/v1/waste/analyses/{USER}"
 ERROR_INFO, BAD_REQUEST = "type.googleapis.com/google.rpc.ErrorInfo", "type.googleapis.com/google.rpc.BadRequest"
@@ -206,29 +208,74 @@ def test_a_fault_of_a_service_arrives_with_its_details(edge):
     ("query", "field"), [("qury=x", "qury"), ("page_size=many", "page_size"), ("query.x=1", "query")], ids=str
 )
 def test_a_query_that_cannot_be_read_is_400_and_names_the_field(edge, query, field):
-    body = fails(edge.get(f"/api/v1/recycle-info/items?{query}"), 400, 3, "MALFORMED_REQUEST")
-    assert field in body["message"]
+    assert malformed(edge.get(f"/api/v1/recycle-info/items?{query}")) == field
+
+
+def malformed(response) -> str:
+    """The field that the error names."""
+    body = fails(response, 400, 3, "MALFORMED_REQUEST")
     assert body["details"][1]["@type"] == BAD_REQUEST
-    # Which field it is stands in Envoy's text only.
-    violation = body["details"][1]["field_violations"][0]
-    assert violation["field"] == ""
-    assert field in violation["description"]
+    [violation] = body["details"][1]["field_violations"]
+    assert body["message"] == f"the request cannot be read: {violation['description']}"
+    return violation["field"]
 
 
 @pytest.mark.parametrize(
-    ("body", "what"),
+    ("body", "field"),
     [
-        ('{"content_type": ', "Unexpected end"),
-        ('{"content_type": "a" "size_bytes": 1}', "Expected , or }"),
-        ("[]", "must be a message"),
+        # Of these no field can be said.
+        ('{"content_type": ', ""),
+        ('{"content_type": "a" "size_bytes": 1}', ""),
+        ("[]", ""),
+        ('{"content_type": []}', ""),
         ('{"size_bytes": "big"}', "size_bytes"),
+        ('{"size_bytes": 1.5}', "size_bytes"),
         ('{"content_type": {}}', "content_type"),
-        ('{"sha256": "***"}', "sha256"),
+        ('{"content_type": true}', "content_type"),
+        ('{"sha256": "*** \\" 가"}', "sha256"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_400_and_says_what_is_wrong(edge, body, what):
-    answer = fails(edge.post("/api/v1/waste/images", content=body), 400, 3, "MALFORMED_REQUEST")
-    assert what in answer["message"]
+def test_a_body_that_cannot_be_read_is_400_and_names_the_field(edge, body, field):
+    assert malformed(edge.post("/api/v1/waste/images", content=body.encode())) == field
+
+
+@pytest.mark.parametrize("value", ['"north"', "{}"], ids=["a text", "an object"])
+def test_a_field_within_a_field_is_named_by_its_path(edge, value):
+    path, content = f"/api/v1/locations/places/{USER}", f'{{"latitude": {value}}}'
+    answer = edge.client.patch(path, content=content, headers=bearer(edge.key.token()))
+    assert malformed(answer) == "place.latitude"
+
+
+def ask_first(edge, origin: str, path: str = ANALYSIS):
+    """What a browser asks before a page of that origin may call."""
+    headers = {"origin": origin, "access-control-request-method": "PATCH"}
+    return edge.client.options(path, headers=headers | {"access-control-request-headers": "authorization"})
+
+
+def test_a_web_app_may_call_if_its_origin_is_configured_and_no_other(edge):
+    for path in (ANALYSIS, "/api/v1/auth/login", "/openapi.json"):
+        allowed = ask_first(edge, WEB_ORIGIN, path)
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == WEB_ORIGIN
+        assert "PATCH" in allowed.headers["access-control-allow-methods"]
+        assert "authorization" in allowed.headers["access-control-allow-headers"]
+        assert "access-control-allow-credentials" not in allowed.headers
+        for other in ("https://elsewhere.test", f"{WEB_ORIGIN}.elsewhere.test", "null"):
+            assert "access-control-allow-origin" not in ask_first(edge, other, path).headers
+    # Also the answer itself, an error too.
+    for token in (edge.key.token(), "x"):
+        answer = edge.get(ANALYSIS, token, origin=WEB_ORIGIN)
+        assert answer.headers["access-control-allow-origin"] == WEB_ORIGIN
+        assert answer.headers["access-control-expose-headers"] == "x-request-id"
+        assert "access-control-allow-origin" not in edge.get(ANALYSIS, token, origin="https://elsewhere.test").headers
+
+
+def test_without_configuration_no_web_app_of_another_origin_may_call():
+    assert mesh.origins("") == "[]"
+    assert mesh.origins("https://a.test, http://localhost:3000").count("exact") == 2
+    for wrong in ("*", "https://a.test/", "a.test"):
+        with pytest.raises(HomeError):
+            mesh.origins(wrong)
 
 
 def test_a_long_text_is_refused_by_the_service_and_a_megabyte_by_the_edge(edge):

@@ -192,3 +192,16 @@ def test_health_says_serving_and_then_not(serve):
         threading.Thread(target=server.stop, kwargs={"probe_interval_s": 0.2}).start()
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x01\xff"], ids=["no message", "text that is not UTF-8"])
+def test_what_cannot_be_read_is_the_callers_mistake(serve, data):
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{serve(lambda: None).port}") as plain,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        plain.unary_unary(GET)(data, timeout=5)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    info = error_details_pb2.ErrorInfo()
+    assert rpc_status.from_call(caught.value).details[0].Unpack(info)
+    assert info.reason == "MALFORMED_REQUEST"

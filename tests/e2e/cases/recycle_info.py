@@ -1,0 +1,16 @@
+"""Cases of the catalogue, which is the same for everybody."""
+
+from tests.e2e.cases.case import Case, Person
+
+
+def item_id(person: Person) -> str:
+    return person.http.get("/api/v1/recycle-info/items", params={"page_size": 1}).json()["items"][0]["item_id"]
+
+
+CASES = {
+    "RecycleInfoService.ListItems": Case(lambda _: {"query": "우유팩"}, ("page_size", -1), others="OK"),
+    "RecycleInfoService.GetItem": Case(lambda me: {"item_id": item_id(me)}, ("item_id", "7"), others="OK"),
+    "RecycleInfoService.Ask": Case(
+        lambda _: {"question": "깨진 유리컵은 어떻게 버려요?"}, ("question", ""), others="OK"
+    ),
+}
