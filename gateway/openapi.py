@@ -19,7 +19,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 BASE = "/api"
 # Everything else needs an access token.
-OPEN = {"eco2.auth.v1.AuthService"}
+OPEN = {"eco2.auth.v1.AuthService", "eco2.users.v1.ErasureService"}
 # Request bodies by rpc, as "eco2.auth.v1.AuthService.Register".
 EXAMPLES = json.loads((Path(__file__).parent / "examples.json").read_text())
 
