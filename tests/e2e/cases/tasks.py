@@ -33,6 +33,12 @@ CASES = {
     "TasksService.GetTask": Case(lambda me: {"task_id": task_id(me)}, ("task_id", "x" * 256)),
     "TasksService.ListTaskEvents": Case(lambda me: {"task_id": task_id(me)}, ("task_id", "x" * 256)),
     "TasksService.ListDeadLetters": Case(dead_task, ("before_time", NO_TIME), others=APART),
+    "TasksService.GetDeadLetter": Case(
+        lambda me: {"dead_letter_id": dead_letter(me)["dead_letter_id"]}, ("dead_letter_id", "7")
+    ),
+    "TasksService.GetStatistics": Case(
+        lambda me: {"task_name": task_id(me).split(":")[1]}, ("after_time", NO_TIME), others=APART
+    ),
     "TasksService.ReplayDeadLetters": Case(
         lambda me: dead_task(me) | {"dry_run": True}, ("max_count", -1), others=APART
     ),

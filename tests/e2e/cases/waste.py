@@ -5,7 +5,7 @@ import functools
 
 from PIL import Image
 
-from tests.e2e.cases.case import APART, Case, Person
+from tests.e2e.cases.case import APART, NO_TIME, Case, Person
 from tests.e2e.conftest import jpeg
 
 
@@ -28,6 +28,11 @@ def list_analyses(person: Person) -> dict:
     return {"page_size": 5}
 
 
+def has_analyses(person: Person) -> dict:
+    analysis_id(person)
+    return {}
+
+
 ANNOUNCED = {"content_type": "image/jpeg", "size_bytes": 9, "sha256": base64.b64encode(bytes(32)).decode()}
 
 CASES = {
@@ -37,6 +42,8 @@ CASES = {
     "WasteService.ListAnalyses": Case(list_analyses, ("page_size", -1), others=APART),
     "WasteService.WaitAnalysis": Case(lambda me: {"analysis_id": analysis_id(me)}, ("timeout_s", 26)),
     "WasteService.WatchAnalysis": Case(lambda me: {"analysis_id": analysis_id(me)}, ("analysis_id", "7")),
+    "WasteService.DeleteAnalysis": Case(lambda me: {"analysis_id": me.start(image_id(me))}, ("analysis_id", "7")),
+    "WasteService.GetStatistics": Case(has_analyses, ("before_time", NO_TIME), others=APART),
     "WasteService.CreateFeedback": Case(
         lambda me: {"analysis_id": analysis_id(me), "correct": True}, ("comment", "x" * 1001)
     ),
