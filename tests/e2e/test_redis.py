@@ -7,7 +7,7 @@ from tests.e2e.conftest import APP_PAGE, kept
 # By database number: sessions and revocations, progress, answers of models, shared limits.
 PURPOSES = {
     0: {"revoked", "sign-in", "confirmed"},
-    1: {"analysis"},
+    1: {"analysis", "answer"},
     2: {"vision", "wording", "lease"},
     3: {"attempts", "llm"},
 }
