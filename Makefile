@@ -91,8 +91,8 @@ release-contract: ## make today's contract the one that must not break
 	$(BIN)/buf build -o proto/released.binpb
 
 .PHONY: bench
-bench: setup ## measure the durable part beside Celery and dramatiq, in one run: [TASKS=20000] [JSON=1]
-	@$(PYTHON) -m tests.bench.workers $(if $(JSON),--json) $(if $(TASKS),--tasks $(TASKS))
+bench: setup ## measure the durable part beside Celery and dramatiq, in one run: [TASKS=20000] [JSON=1] [ONLY=peers,ceilings,poison,backlog]
+	@$(PYTHON) -m tests.bench.workers $(if $(JSON),--json) $(if $(TASKS),--tasks $(TASKS)) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lock
 lock: ## pin every dependency by hash again, after a change of pyproject.toml

@@ -18,12 +18,15 @@ _BUSY, _GATHER_S = 64, 0.03
 
 class Feed:
     """push: sends one batch and returns how much it was; what it raises is tried again after a growing pause.
+    full: the most that a batch takes, after which the next one goes at once.
     woken: set by whoever left something to send. idle_s: the longest pause, whatever happened. longest_s: the longest
     pause between failures."""
 
-    def __init__(self, name: str, push: Callable[[], int], woken: threading.Event, *, idle_s: float, longest_s: float):
+    def __init__(
+        self, name: str, push: Callable[[], int], woken: threading.Event, *, full: int, idle_s: float, longest_s: float
+    ):
         self._name, self._push, self._woken = name, push, woken
-        self._idle_s, self._longest_s = idle_s, longest_s
+        self._full, self._idle_s, self._longest_s = full, idle_s, longest_s
         self._closing = threading.Event()
         self._until = float("inf")
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -60,6 +63,6 @@ class Feed:
                 if self._closing.is_set():
                     return
                 self._woken.wait(self._idle_s)
-            elif sent >= _BUSY:
+            elif _BUSY <= sent < self._full:
                 # Under load a few large batches cost everyone less than many small ones.
                 self._closing.wait(_GATHER_S)

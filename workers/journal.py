@@ -104,9 +104,9 @@ class Journal:
         return self._ask(lambda: journal_sql.mark_delivered(self._db, seqs))
 
     def unsynced(self, limit: int, began_before: float = math.inf) -> Future[list[Task]]:
-        """What `tasks` does not know yet, in the order it happened; what has not ended only if it began before then."""
-        where = "synced_to_pg = 0 AND (completed_at IS NOT NULL OR coalesce(started_at, created_at) < ?)"
-        return self._ask(lambda: self._select(f"{where} ORDER BY seq LIMIT ?", (began_before, limit)))
+        """What `tasks` does not know yet, in the order it happened; what has not ended only if it began before then. Of
+        more than `limit` the oldest and the newest, half and half: what is new does not wait for a backlog."""
+        return self._ask(lambda: self._unsynced(limit, began_before))
 
     def synced(self, seqs: Sequence[int]) -> Future[None]:
         """`tasks` has the rows of these; one that has moved on since has another seq and stays unsynced."""
@@ -255,18 +255,18 @@ class Journal:
         return journal_sql.advance(self._db, tasks, first)
 
     def _forget(self, completed_before: float, limit: int) -> int:
-        gone = [
-            row[0]
-            for row in self._db.execute(
-                """SELECT task_id FROM local_tasks
-                   WHERE completed_at < ? AND delivered = 1 AND synced_to_pg = 1 ORDER BY completed_at LIMIT ?""",
-                (completed_before, limit),
-            )
-        ]
+        where = "completed_at < ? AND delivered = 1 AND synced_to_pg = 1 ORDER BY completed_at LIMIT ?"
+        gone = self._db.execute(f"SELECT task_id FROM local_tasks WHERE {where}", (completed_before, limit)).fetchall()
         for table in ("local_tasks", "task_logs"):
-            self._write(f"DELETE FROM {table} WHERE task_id = ?", [(task_id,) for task_id in gone])
+            self._write(f"DELETE FROM {table} WHERE task_id = ?", gone)
         self._write("DELETE FROM gpt_cache WHERE timestamp < ?", [(self._clock() - _CACHE_S,)])
         return len(gone)
+
+    def _unsynced(self, limit: int, began_before: float) -> list[Task]:
+        where = "synced_to_pg = 0 AND (completed_at IS NOT NULL OR coalesce(started_at, created_at) < ?) AND seq > ?"
+        oldest = self._select(f"{where} ORDER BY seq LIMIT ?", (began_before, 0, limit - limit // 2))
+        after = oldest[-1].seq if oldest else self._seq
+        return oldest + self._select(f"{where} ORDER BY seq DESC LIMIT ?", (began_before, after, limit // 2))[::-1]
 
     def _write(self, sql: str, rows: list[tuple]) -> None:
         self._db.executemany(sql, rows)

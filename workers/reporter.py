@@ -41,7 +41,7 @@ class Reporter:
         # All up to here have had their turn, which ends then.
         self._after, self._turn_ends = 0, 0.0
         self.woken = threading.Event()
-        self.feed = Feed("reporter", self.report, self.woken, idle_s=TURN_S, longest_s=5.0)
+        self.feed = Feed("reporter", self.report, self.woken, full=batch, idle_s=TURN_S, longest_s=5.0)
 
     def report(self) -> int:
         """Tell one batch and return its size; raises the Fault of a `waste` that cannot be reached."""

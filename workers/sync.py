@@ -44,9 +44,9 @@ class Sync:
     ):
         self._journal, self._stub, self._worker_name = journal, stub, worker_name
         self._batch, self._keep_s, self._settle_s, self._timeout_s = batch, keep_s, settle_s, timeout_s
-        self.feed = Feed(
-            "sync", self.sync, journal.changed, idle_s=min(period_s, keep_s, settle_s), longest_s=min(period_s, 30)
-        )
+        idle_s = min(period_s, keep_s, settle_s)
+        # While `tasks` is away the channel itself looks for it every two seconds.
+        self.feed = Feed("sync", self.sync, journal.changed, full=batch, idle_s=idle_s, longest_s=min(period_s, 2.0))
 
     def sync(self) -> int:
         """Send one batch and return its size; raises the Fault of `tasks` when it did not take it."""

@@ -108,6 +108,20 @@ def test_a_journal_that_cannot_note_what_was_sent_is_no_success(journal, tasks, 
         sync.sync()
 
 
+def test_a_backlog_goes_and_what_is_new_does_not_wait_for_it(journal, tasks, channel):
+    """Half of each batch is the oldest, half the newest."""
+    backlog, fresh = [f"{finish(journal)}:user_input" for _ in range(40)], []
+    sync = Sync(journal, tasks_grpc.TasksInternalServiceStub(channel(tasks.target)), "storage", batch=10)
+    for number in range(1, 5):
+        fresh += [f"{finish(journal)}:user_input" for _ in range(2)]
+        assert sync.sync() == 10
+        assert set(tasks.told) >= {*fresh, *backlog[: number * 5]}
+    while sync.sync():
+        pass
+    assert set(tasks.told) == {*backlog, *fresh}
+    assert all(len(told) == 1 for told in tasks.told.values())
+
+
 def test_a_feed_outlives_whatever_its_push_raises():
     answers, done = [ValueError("a bug"), Unavailable("away"), 1, 0], threading.Event()
 
@@ -119,7 +133,7 @@ def test_a_feed_outlives_whatever_its_push_raises():
             raise answer
         return answer
 
-    feed = Feed("test", push, threading.Event(), idle_s=WAIT_S, longest_s=0.1)
+    feed = Feed("test", push, threading.Event(), full=100, idle_s=WAIT_S, longest_s=0.1)
     feed.start()
     assert done.wait(WAIT_S)
     feed.finish(0)

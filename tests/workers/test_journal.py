@@ -145,8 +145,9 @@ def test_a_row_that_moved_on_stays_unsynced(journal):
 def test_unsynced_rows_come_in_the_order_of_their_changes(journal):
     tasks = journal.append([new_task() for _ in range(5)]).result(WAIT_S)
     record(journal, tasks[0], RUNNING)
-    listed = [row.task_id for row in journal.unsynced(4).result(WAIT_S)]
-    assert listed == [task.task_id for task in tasks[1:]]
+    in_order = [task.task_id for task in (*tasks[1:], tasks[0])]
+    listed = [[row.task_id for row in journal.unsynced(limit).result(WAIT_S)] for limit in (1, 3, 5, 6)]
+    assert listed == [in_order[:1], in_order[:2] + in_order[-1:], in_order, in_order]
 
 
 def test_past_the_quota_nothing_is_taken_and_nothing_dropped(tmp_path):
