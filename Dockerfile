@@ -1,5 +1,5 @@
 # One image recipe for every process:  docker build --build-arg PROCESS=waste -t eco2-waste .
-# PROCESS is a folder with a __main__.py: auth locations waste recycle_info tasks gateway storage ai migrations.
+# PROCESS is a folder with a __main__.py: auth locations users waste recycle_info tasks gateway storage ai migrations.
 FROM python:3.11-slim AS build
 ARG PROCESS
 WORKDIR /src

@@ -13,6 +13,7 @@ from eco2.auth.v1 import account_pb2_grpc, auth_pb2, auth_pb2_grpc
 from eco2.locations.v1 import locations_pb2_grpc
 from eco2.recycle_info.v1 import recycle_info_pb2_grpc
 from eco2.tasks.v1 import tasks_pb2_grpc
+from eco2.users.v1 import erasure_pb2_grpc, users_pb2_grpc
 from eco2.waste.v1 import waste_pb2_grpc
 from google.protobuf import descriptor_pool
 
@@ -22,11 +23,15 @@ from services.kit.errors import Unauthenticated, from_rpc_error
 STUBS = {
     "account": account_pb2_grpc.AccountServiceStub,
     "auth": auth_pb2_grpc.AuthServiceStub,
+    "erasures": erasure_pb2_grpc.ErasureServiceStub,
     "locations": locations_pb2_grpc.LocationsServiceStub,
     "recycle_info": recycle_info_pb2_grpc.RecycleInfoServiceStub,
     "tasks": tasks_pb2_grpc.TasksServiceStub,
+    "users": users_pb2_grpc.UsersServiceStub,
     "waste": waste_pb2_grpc.WasteServiceStub,
 }
+# These are for those who have no token, or no account any more.
+_OPEN = frozenset({"auth", "erasures"})
 # An access token is renewed when it has less than this left: a call may take a while on its way.
 _MARGIN_S = 30.0
 _RETRY = {
@@ -50,9 +55,11 @@ class Client:
 
     auth: auth_pb2_grpc.AuthServiceStub
     account: account_pb2_grpc.AccountServiceStub
+    erasures: erasure_pb2_grpc.ErasureServiceStub
     locations: locations_pb2_grpc.LocationsServiceStub
     recycle_info: recycle_info_pb2_grpc.RecycleInfoServiceStub
     tasks: tasks_pb2_grpc.TasksServiceStub
+    users: users_pb2_grpc.UsersServiceStub
     waste: waste_pb2_grpc.WasteServiceStub
 
     def __init__(
@@ -68,7 +75,7 @@ class Client:
         self.tokens: auth_pb2.Tokens | None = None
         self._fresh_until = 0.0
         for name, stub in STUBS.items():
-            calls = _Calls(timeout_s, None if name == "auth" else self._access_token)
+            calls = _Calls(timeout_s, None if name in _OPEN else self._access_token)
             setattr(self, name, stub(grpc.intercept_channel(self._channel, calls)))
 
     def __enter__(self) -> Client:

@@ -129,6 +129,7 @@ class Ports:
         "envoy_admin",
         "auth",
         "locations",
+        "users",
         "waste",
         "recycle_info",
         "tasks",

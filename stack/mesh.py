@@ -35,10 +35,13 @@ ROLES = {
 SERVICES = {
     "auth": "API_AUTH_DB_URL",
     "locations": "API_LOCATIONS_DB_URL",
+    "users": "API_USERS_DB_URL",
     "waste": "API_WASTE_DB_URL",
     "recycle_info": "API_RECYCLE_DB_URL",
     "tasks": "WORKER_DB_URL",
 }
+# Those that keep something of a user, in the order in which they erase one; users itself comes last.
+ERASING = ("auth", "locations", "waste", "tasks")
 WORKERS = ("storage", "ai")
 
 # What a person may set for all parts, and for those that use models; nothing else of the caller's environment reaches
@@ -161,10 +164,12 @@ def service(home: Home, ports: Ports, name: str) -> Part:
             "PUBLIC_URL": public_url(ports),
             **{name: os.environ[name] for name in PASSED_ON_TO_AUTH if name in os.environ},
         }
-    if name == "waste":
-        needs += ["rabbitmq", "s3"]
-    if name == "tasks":
+    if name == "users":
+        env |= {"ERASURE_TARGETS": ",".join(f"{each}=127.0.0.1:{ports[each]}" for each in ERASING)}
+    if name in ("auth", "users", "waste", "tasks"):
         needs += ["rabbitmq"]
+    if name in ("users", "waste"):
+        needs += ["s3"]
     return process(
         f"services.{name}",
         name=name,

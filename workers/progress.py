@@ -42,7 +42,8 @@ class Announcer:
                 raise TimedOut
             # 100 is for an analysis whose answer is there, which only `waste` knows.
             shown = min(((stage.number - 1) * 100 + percent) // _COUNT, 99)
-            fields = {"user_id": job.user_id, "state": "RUNNING", "stage": stage.name, "progress": shown}
+            # Whose it is stands in the database only, so that nothing here outlives an erased user's id.
+            fields = {"state": "RUNNING", "stage": stage.name, "progress": shown}
             with self._changed:
                 self._latest[_key(job)] = shown, fields
                 self._changed.notify()

@@ -9,8 +9,10 @@ from eco2.auth.v1 import account_pb2_grpc, auth_pb2_grpc, internal_pb2_grpc
 
 from services.auth import mailer, rpc, states, tokens
 from services.auth.account import Account
-from services.auth.chores import Chore, Herald, Purge
+from services.auth.chores import Herald, Purge
+from services.auth.internal import AuthInternal
 from services.auth.keys import KeyRing, SigningKeys
+from services.auth.outbox import EVENTS, OUTBOX
 from services.auth.providers import Providers
 from services.auth.resets import Resets
 from services.auth.sessions import Sessions
@@ -18,6 +20,9 @@ from services.auth.sign_in import SIGN_INS, SignIn
 from services.auth.throttle import DB as THROTTLE_DB
 from services.auth.throttle import Limit, Limits, Throttle
 from services.kit import cache, config, revocations, server, telemetry
+from services.kit.broker import Publisher, Relay
+from services.kit.broker.relay import CONFIRM_S
+from services.kit.chores import Chore
 from services.kit.database import Database
 
 
@@ -28,6 +33,7 @@ class Config:
     jwt_audience: str
     api_auth_db_url: str = config.secret()
     redis_url: str = config.secret()
+    rabbitmq_url: str = config.secret()
     # P-256 private keys, PEM, one after the other, the oldest first; services/auth/keys.py says how to change one.
     jwt_key: SigningKeys = config.secret()
     # At least 32 random characters. A new one ends the grace of the exchanges under way and the links that were mailed,
@@ -104,13 +110,18 @@ def main() -> None:
         settings.oauth_redirect_uris,
         now,
     )
+    publisher = Publisher(settings.rabbitmq_url, EVENTS, name="auth-outbox", timeout_s=CONFIRM_S - 1)
+    outbox = Relay(db, publisher, OUTBOX).start()
     services = [
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
         (account_pb2_grpc.add_AccountServiceServicer_to_server, Account(db, sessions, throttle, now)),
         (internal_pb2_grpc.add_SignInInternalServiceServicer_to_server, sign_in),
+        (internal_pb2_grpc.add_AuthInternalServiceServicer_to_server, AuthInternal(db, sessions)),
     ]
     server.run(
         server.Server(settings.listen, services, pools=[rpc.LOGINS, SIGN_INS], revocations=ended),
+        outbox.close,
+        publisher.close,
         mails.close,
         keyring.close,
         purge.close,

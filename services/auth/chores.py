@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -13,48 +10,11 @@ from services.kit.database import Database
 from services.kit.errors import Fault
 from services.kit.revocations import TTL_S, Revocations
 
-log = logging.getLogger(__name__)
-
-MAX_PAUSE_S = 30.0
 PURGE_BATCH = 1000
 # Every so many times the herald looks at all revocations that still matter, since Redis may have lost what it had.
 THOROUGH = 30
 # Otherwise at those of the last seconds.
 RECENT_S = 10
-
-
-class Chore:
-    """Does `work` on a thread of its own: at once again while it returns True, else after `period_s` or a wake."""
-
-    def __init__(self, name: str, work: Callable[[], bool], period_s: float):
-        self._name, self._work, self._period_s = name, work, period_s
-        self._woken, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> Chore:
-        self._thread.start()
-        return self
-
-    def wake(self) -> None:
-        self._woken.set()
-
-    def close(self) -> None:
-        self._closed.set()
-        self._woken.set()
-        self._thread.join(timeout=15)
-
-    def _run(self) -> None:
-        pause_s = 0.1
-        while not self._closed.is_set():
-            self._woken.clear()
-            try:
-                if not self._work():
-                    self._woken.wait(self._period_s * random.uniform(0.8, 1.2))
-                pause_s = 0.1
-            except Fault as error:
-                log.warning("%s waits: %s", self._name, error)
-                self._closed.wait(pause_s * random.uniform(0.5, 1.5))
-                pause_s = min(pause_s * 2, MAX_PAUSE_S, max(self._period_s, 1))
 
 
 class Herald:

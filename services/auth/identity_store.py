@@ -35,11 +35,11 @@ def find_owner(tx: sa.Connection, email: str) -> sa.Row | None:
 
 
 def create_account(tx: sa.Connection, user_id: UUID, provider: str, subject: str, now: datetime) -> None:
-    """Fails with AlreadyExists (ACCOUNT_LINKED) when it is somebody's already."""
+    """Fails with AlreadyExists (ACCOUNT_LINKED) when it is somebody's already, or the user has gone meanwhile."""
     row = {"id": uuid7(), "user_id": user_id, "provider": provider, "subject": subject, "created_at": now}
     try:
         tx.execute(_CREATE_ACCOUNT, row)
     except exc.IntegrityError as error:
-        if violated(error) != "social_accounts_subject_unique":
+        if violated(error) not in ("social_accounts_subject_unique", "social_accounts_user_id_fkey"):
             raise
         raise AlreadyExists("this account is linked", reason="ACCOUNT_LINKED") from None

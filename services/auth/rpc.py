@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID
 
 from eco2.auth.v1 import auth_pb2 as pb
 from eco2.auth.v1 import auth_pb2_grpc as pb_grpc
 
-from services.auth import passwords, reset_store, store, tokens
+from services.auth import identity_store, passwords, reset_store, store, tokens
 from services.auth.keys import KeyRing
 from services.auth.resets import Resets
 from services.auth.sessions import Device, Sessions
 from services.auth.states import States
 from services.auth.throttle import Throttle
+from services.kit import telemetry
 from services.kit.caller import client_address
 from services.kit.database import Database
 from services.kit.errors import FailedPrecondition, Unauthenticated
@@ -61,7 +61,7 @@ class Auth(pb_grpc.AuthServiceServicer):
             password_hash = passwords.hash_password(request.password)
         now = self._clock()
         with self._db.writing() as tx:
-            user_id = store.create_user(tx, request.username, request.email, password_hash, now)
+            user_id = store.create_user(tx, request.username, request.email, password_hash, now, telemetry.request_id())
             given = self._sessions.begin(tx, user_id, Device.of(context), now)
         user = pb.User(user_id=str(user_id), username=request.username, email=request.email, create_time=now)
         return pb.RegisterResponse(user=user, tokens=given)
@@ -140,7 +140,8 @@ class Auth(pb_grpc.AuthServiceServicer):
             raise Unauthenticated("the code is not valid; sign in again", reason="SIGN_IN_CODE_INVALID")
         now = self._clock()
         with self._db.writing() as tx:
-            found = store.find_user_by_id(tx, UUID(kept["user_id"]))
+            user_id = identity_store.find_user(tx, kept["provider"], kept["subject"])
+            found = user_id and store.find_user_by_id(tx, user_id)
             given = self._sessions.begin(tx, found.id, Device.of(context), now) if found else None
         if found is None:
             raise Unauthenticated("the account is gone", reason="SIGN_IN_CODE_INVALID")

@@ -18,6 +18,7 @@ from services.auth.providers import Identity, Providers
 from services.auth.sessions import Device, Sessions
 from services.auth.states import States
 from services.auth.throttle import Throttle
+from services.kit import telemetry
 from services.kit.database import Database
 from services.kit.errors import AlreadyExists, FailedPrecondition, Unauthenticated, Unavailable, invalid
 from services.kit.server import Pool
@@ -88,7 +89,9 @@ class SignIn(pb_grpc.SignInInternalServiceServicer):
             return answer
         user_id = self._user_of(identity)
         if kept["challenge"]:
-            answer.code = self._states.put("code", {"user_id": str(user_id), "challenge": kept["challenge"]})
+            # Not the user's id, which must be nowhere once the user has been erased.
+            whose = {"provider": identity.provider, "subject": identity.subject}
+            answer.code = self._states.put("code", whose | {"challenge": kept["challenge"]})
         else:
             with self._db.writing() as tx:
                 device = Device(request.user_agent, request.address)
@@ -129,7 +132,9 @@ class SignIn(pb_grpc.SignInInternalServiceServicer):
             else:
                 email = None if owner else identity.email
                 name = f"{identity.provider}-{secrets.token_hex(5)}"
-                user_id = store.create_user(tx, name, email, None, now, verified=email is not None)
+                user_id = store.create_user(
+                    tx, name, email, None, now, telemetry.request_id(), verified=email is not None
+                )
             identity_store.create_account(tx, user_id, identity.provider, identity.subject, now)
         return user_id
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
 from services.kit.database import violated
-from services.kit.errors import AlreadyExists
+from services.kit.errors import AlreadyExists, Unauthenticated
 
 _users = sa.table(
     "users", *map(sa.column, ("id", "username", "email", "password_hash", "created_at", "email_verified_at"))
@@ -33,6 +33,7 @@ _TAKEN = {
 }
 
 _CREATE_USER = sa.insert(_users)
+_CREATE_REGISTRATION = sa.text("INSERT INTO registrations (user_id, request_id) VALUES (:user_id, :request_id)")
 _FIND_USER = sa.select(
     _users.c.id, _users.c.username, _users.c.email, _users.c.password_hash, _users.c.created_at
 ).where(
@@ -130,10 +131,14 @@ def create_user(
     email: str | None,
     password_hash: str | None,
     now: datetime,
+    request_id: str,
     verified: bool = False,
 ) -> UUID:
-    """verified: whether the address is known to be theirs. Fails with AlreadyExists (USERNAME_TAKEN, EMAIL_TAKEN); both
-    are compared without case."""
+    """Make a user, and leave the event of it in the outbox (outbox.py).
+
+    verified: whether the address is known to be theirs. Fails with AlreadyExists (USERNAME_TAKEN, EMAIL_TAKEN); both
+    are compared without case.
+    """
     row = {"id": uuid7(), "username": username, "email": email, "password_hash": password_hash, "created_at": now}
     row["email_verified_at"] = now if verified else None
     try:
@@ -143,6 +148,7 @@ def create_user(
             raise
         message, reason = _TAKEN[violated(error)]
         raise AlreadyExists(message, reason=reason) from None
+    tx.execute(_CREATE_REGISTRATION, {"user_id": row["id"], "request_id": request_id})
     return row["id"]
 
 
@@ -174,8 +180,14 @@ def reset_password(tx: sa.Connection, user_id: UUID, new: str, now: datetime) ->
 def create_session(
     tx: sa.Connection, user_id: UUID, now: datetime, until: datetime, user_agent: str, address: str
 ) -> UUID:
+    """Fails with Unauthenticated (BAD_CREDENTIALS) when the user has been erased meanwhile."""
     row = {"id": uuid7(), "user_id": user_id, "created_at": now, "expires_at": until, "last_used_at": now}
-    tx.execute(_CREATE_SESSION, row | {"user_agent": user_agent[:300], "address": address})
+    try:
+        tx.execute(_CREATE_SESSION, row | {"user_agent": user_agent[:300], "address": address})
+    except exc.IntegrityError as error:
+        if violated(error) != "sessions_user_id_fkey":
+            raise
+        raise Unauthenticated("unknown user or wrong password", reason="BAD_CREDENTIALS") from None
     return row["id"]
 
 

@@ -81,6 +81,12 @@ class Board:
         with reaching():
             return self._client.hgetall(key)
 
+    def remove(self, keys: Iterable[str]) -> int:
+        """Remove hashes; how many there were."""
+        keys = list(keys)
+        with reaching():
+            return self._client.unlink(*keys) if keys else 0
+
 
 class Listener:
     """One subscription for a whole process, fanned out to the threads that wait for a key.

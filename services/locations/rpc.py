@@ -13,7 +13,7 @@ from eco2.locations.v1 import internal_pb2, internal_pb2_grpc
 from eco2.locations.v1 import locations_pb2 as pb
 from eco2.locations.v1 import locations_pb2_grpc as pb_grpc
 
-from services.kit import pages
+from services.kit import pages, tombstones
 from services.kit.caller import get_caller
 from services.kit.database import Database
 from services.kit.errors import AlreadyExists, FailedPrecondition, NotFound, invalid
@@ -49,6 +49,7 @@ class Locations(pb_grpc.LocationsServiceServicer):
         place = {name: getattr(request, name) for name in _FIELDS}
         digest = hashlib.sha256(repr(place).encode()).digest()
         with self._database.writing() as tx:
+            tombstones.check_alive(tx, user_id)
             store.lock_places(tx, user_id)
             if request_id and (row := store.find_requested(tx, user_id, request_id)):
                 if bytes(row.request_hash) != digest:
@@ -151,8 +152,12 @@ class LocationsInternal(internal_pb2_grpc.LocationsInternalServiceServicer):
         return internal_pb2.FindRegionPolicyResponse(region=region, policy=policy and _policy(policy))
 
     def EraseUser(self, request, context):
+        user_id = UUID(request.user_id)
         with self._database.writing() as tx:
-            return internal_pb2.EraseUserResponse(removed_count=store.delete_user(tx, UUID(request.user_id)))
+            tombstones.bury(tx, user_id)
+        with self._database.writing() as tx:
+            removed = tombstones.count_removed(tx, user_id, store.delete_user(tx, user_id))
+        return internal_pb2.EraseUserResponse(removed_count=removed)
 
     def _point(self, near: internal_pb2.Near) -> tuple[float, float]:
         """Latitude and longitude. Fails with FAILED_PRECONDITION (NO_PLACE) when the person has none."""

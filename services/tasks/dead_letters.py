@@ -1,7 +1,8 @@
 """For operators: what no worker could finish, of everybody, and having it tried again.
 
     python -m services.tasks.dead_letters list    [--queue Q] [--reason R] [--task-id T] [--before TIME] [--all]
-    python -m services.tasks.dead_letters replay  [--queue Q] [--reason R] [--task-id T] [--before TIME]
+    python -m services.tasks.dead_letters peek    ID
+    python -m services.tasks.dead_letters replay  [--queue Q] [--reason R] [--task-id T] [--before TIME] [--id ID]
                                                   [--dry-run] [--most N] [--per-second N] [--operator NAME]
 
 It asks the tasks service at TASKS_TARGET, and writes one JSON object a line. Who replayed what stays on record.
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     with connect(config.load(Config).tasks_target, timeout_s=10) as channel:
         stub = internal_pb2_grpc.TasksInternalServiceStub(channel)
         try:
-            for letter in _list(stub, asked) if asked.command == "list" else _replay(stub, asked):
+            for letter in COMMANDS[asked.command](stub, asked):
                 sys.stdout.write(json.dumps(_show(letter), ensure_ascii=False) + "\n")
         except Fault as fault:
             sys.stderr.write(f"{fault.reason}: {fault.message}\n")
@@ -59,12 +60,20 @@ def _list(stub, asked: argparse.Namespace) -> Iterator[pb.DeadLetter]:
             return
 
 
+def _peek(stub, asked: argparse.Namespace) -> Iterator[pb.DeadLetter]:
+    request = internal_pb2.GetAnyDeadLetterRequest(dead_letter_id=asked.id)
+    yield stub.GetAnyDeadLetter(request).dead_letter
+
+
 def _replay(stub, asked: argparse.Namespace) -> Iterator[pb.DeadLetter]:
     """In calls of at most a second's worth, until the number asked for is reached or none are left."""
     left, second = asked.most, threading.Event()
     while left:
         request = pb.ReplayDeadLettersRequest(
-            dry_run=asked.dry_run, max_count=min(left, asked.per_second, PAGE), **_filters(asked)
+            dead_letter_id=asked.id,
+            dry_run=asked.dry_run,
+            max_count=min(left, asked.per_second, PAGE),
+            **_filters(asked),
         )
         answer = stub.ReplayAnyDeadLetters(
             internal_pb2.ReplayAnyDeadLettersRequest(operator=asked.operator, replay=request)
@@ -76,6 +85,9 @@ def _replay(stub, asked: argparse.Namespace) -> Iterator[pb.DeadLetter]:
             return
         if left:
             second.wait(len(answer.dead_letters) / asked.per_second)
+
+
+COMMANDS = {"list": _list, "peek": _peek, "replay": _replay}
 
 
 def _filters(asked: argparse.Namespace) -> dict:
@@ -103,9 +115,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--queue", default="", help="such as vision_analysis_queue")
         command.add_argument("--reason", default="", help="such as GAVE_UP")
         command.add_argument("--task-id", default="")
-        command.add_argument("--before", type=_time, help="ISO 8601 with a zone: those that died before then")
+        command.add_argument("--before", type=moment, help="ISO 8601 with a zone: those that died before then")
+    commands.add_parser("peek").add_argument("id", help="a dead_letter_id")
     commands.choices["list"].add_argument("--all", action="store_true", help="also those that have been replayed")
     replay = commands.choices["replay"]
+    replay.add_argument("--id", default="", help="a dead_letter_id: only this one")
     replay.add_argument("--dry-run", action="store_true", help="only say which ones it would be, at most 100")
     replay.add_argument("--most", type=int, default=PAGE, help="how many at most")
     replay.add_argument("--per-second", type=int, default=PAGE, help="how fast")
@@ -116,7 +130,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return asked
 
 
-def _time(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """ISO 8601 with a zone."""
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         raise ValueError("a time without a zone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,15 +22,22 @@ _NEW = {
     "payload": "bytea",
     "headers": "text",
 }
+# A key without a colon is of one that may be a copy of any with the same digest; see drain.key_of.
 _CREATE = sa.text(f"""
     INSERT INTO dead_letters ({", ".join(_NEW)})
     SELECT {", ".join(_NEW).replace("headers", "CAST(headers AS jsonb)")}
     FROM unnest({", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _NEW.items())}) AS r ({", ".join(_NEW)})
+    WHERE NOT EXISTS (
+        SELECT FROM dead_letters AS d
+        WHERE position(':' IN r.key) = 0 AND d.queue = r.queue AND d.key > r.key || ':' AND d.key < r.key || ';'
+            AND d.attempt = r.attempt
+    )
     ORDER BY id
     ON CONFLICT ON CONSTRAINT dead_letters_copy_unique DO NOTHING
 """)
 _dead = sa.table("dead_letters", *map(sa.column, (*_NEW, "died_at", "replayed_at", "replayed_by")))
 _FILTERS = {
+    "id": _dead.c.id == sa.bindparam("id"),
     "user_id": _dead.c.user_id == sa.bindparam("user_id"),
     "task_id": _dead.c.task_id == sa.bindparam("task_id"),
     "queue": _dead.c.queue == sa.bindparam("queue"),
@@ -38,6 +46,7 @@ _FILTERS = {
 }
 _WAITING = _dead.c.replayed_at.is_(None)
 _LIST = sa.select(_dead).limit(sa.bindparam("most"))
+_FIND = sa.select(_dead).where(_dead.c.id == sa.bindparam("id"))
 _COUNT = sa.select(sa.func.count()).select_from(_dead).where(_WAITING)
 _REPLAY = (
     sa.update(_dead)
@@ -45,6 +54,17 @@ _REPLAY = (
     .values(replayed_at=sa.func.now(), replayed_by=sa.bindparam("by"))
     .returning(_dead)
 )
+_DELETE_OLD = sa.text("""
+    DELETE FROM dead_letters WHERE id IN (
+        SELECT id FROM dead_letters WHERE died_at < :before AND COALESCE(replayed_at, died_at) < :before
+        ORDER BY died_at LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+""")
+# One that was no job has no user, but may name one.
+_DELETE = sa.text("""
+    DELETE FROM dead_letters
+    WHERE user_id = :user_id OR (user_id IS NULL AND position(convert_to(:text, 'UTF8') IN payload) > 0)
+""")
 
 Filters = Mapping[str, Any]
 
@@ -60,9 +80,9 @@ def create_dead_letters(tx: sa.Connection, rows: Sequence[Mapping[str, Any]]) ->
 def list_dead_letters(
     connection: sa.Connection, filters: Filters, waiting: bool, before: UUID | None, most: int
 ) -> Sequence[sa.Row]:
-    """Newest first, at most `most`, with ids below `before`. filters: by user_id, task_id, queue, reason, died_before.
+    """Newest first, at most `most`, with ids below `before`. waiting: only those that nobody has replayed.
 
-    waiting: only those that nobody has replayed.
+    filters: by id, user_id, task_id, queue, reason, died_before.
     """
     statement = _LIST.where(*_conditions(filters)).order_by(_dead.c.id.desc())
     if waiting:
@@ -70,6 +90,10 @@ def list_dead_letters(
     if before:
         statement = statement.where(_dead.c.id < before)
     return connection.execute(statement, {"most": most, **filters}).all()
+
+
+def find_dead_letter(connection: sa.Connection, dead_letter_id: UUID) -> sa.Row | None:
+    return connection.execute(_FIND, {"id": dead_letter_id}).one_or_none()
 
 
 def find_waiting(connection: sa.Connection, filters: Filters, most: int, lock: bool) -> Sequence[sa.Row]:
@@ -87,6 +111,16 @@ def count_waiting(connection: sa.Connection, filters: Filters) -> int:
 def update_replayed(tx: sa.Connection, ids: Sequence[UUID], replayed_by: str) -> list[sa.Row]:
     """The rows as they are now, the oldest first."""
     return sorted(tx.execute(_REPLAY, {"ids": list(ids), "by": replayed_by}), key=lambda row: row.id)
+
+
+def delete_dead_letters(tx: sa.Connection, user_id: UUID) -> int:
+    """Delete what names a user; how many."""
+    return tx.execute(_DELETE, {"user_id": user_id, "text": str(user_id)}).rowcount
+
+
+def delete_old_dead_letters(tx: sa.Connection, before: datetime, most: int) -> int:
+    """Delete some that died and were replayed, if they were, before then; how many."""
+    return tx.execute(_DELETE_OLD, {"before": before, "most": most}).rowcount
 
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:

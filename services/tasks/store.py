@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from services.tasks.states import Event, Record
+from services.tasks.states import ORDER, Event, Record
 
 # Times travel as microseconds since 1970.
 _RECORD = {
@@ -105,6 +106,7 @@ _TASKS = sa.select(_results).where(_results.c.user_id == sa.bindparam("user_id")
 _FIND_TASK = _TASKS.where(_results.c.task_id == sa.bindparam("task_id"))
 _LIST_TASKS = _TASKS.order_by(_results.c.created_at.desc(), _results.c.id.desc()).limit(sa.bindparam("most"))
 _FILTERS = {
+    "user_id": _results.c.user_id == sa.bindparam("user_id"),
     "status": _results.c.status == sa.bindparam("status"),
     "worker_name": _results.c.worker_name == sa.bindparam("worker_name"),
     "task_name": _results.c.task_name == sa.bindparam("task_name"),
@@ -113,6 +115,8 @@ _FILTERS = {
         _results.c.task_id > sa.bindparam("analysis_id", type_=sa.Text) + ":",
         _results.c.task_id < sa.bindparam("analysis_id", type_=sa.Text) + ";",
     ),
+    "after_time": _results.c.created_at >= sa.bindparam("after_time"),
+    "before_time": _results.c.created_at < sa.bindparam("before_time"),
 }
 _AFTER = sa.tuple_(_results.c.created_at, _results.c.id) < sa.tuple_(sa.bindparam("created_at"), sa.bindparam("id"))
 _LIST_EVENTS = (
@@ -125,6 +129,36 @@ _LIST_EVENTS = (
         sa.text("array_position(ARRAY['queued', 'started', 'completed', 'failed'], CAST(event_type AS text))"),
     )
 )
+_COUNTED = {status: sa.func.count().filter(_results.c.status == status).label(status) for status in ORDER}
+_TOOK_S = sa.cast(sa.extract("epoch", _results.c.completed_at - _results.c.started_at), sa.Double)
+_COUNT_TASKS = (
+    sa.select(
+        _results.c.task_name,
+        sa.func.count().label("count"),
+        *_COUNTED.values(),
+        # Without those that have not ended: there the difference is NULL.
+        sa.func.percentile_cont(sa.text("ARRAY[0.5, 0.99]")).within_group(_TOOK_S).label("took_s"),
+    )
+    .group_by(_results.c.task_name)
+    .order_by(_results.c.task_name)
+)
+# Their history goes with them.
+_DELETE_TASKS = sa.text("""
+    DELETE FROM task_results WHERE id IN (SELECT id FROM task_results WHERE user_id = :user_id LIMIT :most)
+""")
+# A row that a worker tells of just now has been heard of.
+_DELETE_ENDED = sa.text("""
+    DELETE FROM task_results WHERE id IN (
+        SELECT id FROM task_results WHERE completed_at < :before AND synced_at < :before
+        ORDER BY completed_at LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+""")
+_DELETE_STUCK = sa.text("""
+    DELETE FROM task_results WHERE id IN (
+        SELECT id FROM task_results WHERE status IN ('pending', 'running') AND synced_at < :before
+        LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+""")
 
 
 def sync_tasks(tx: sa.Connection, records: Sequence[Record]) -> int:
@@ -146,11 +180,11 @@ def find_task(tx: sa.Connection, user_id: UUID, task_id: str) -> sa.Row | None:
 
 
 def list_tasks(
-    tx: sa.Connection, user_id: UUID, filters: dict[str, str], after: list[Any] | None, most: int
+    tx: sa.Connection, user_id: UUID, filters: dict[str, Any], after: list[Any] | None, most: int
 ) -> Sequence[sa.Row]:
     """A user's tasks, newest first, at most `most`, beyond `after`: created_at, id.
 
-    filters: by status, worker_name, task_name, analysis_id (a UUID in lower case).
+    filters: by status, worker_name, task_name, analysis_id (a UUID in lower case), after_time, before_time.
     """
     statement = _LIST_TASKS.where(*(_FILTERS[name] for name in filters))
     values = {"user_id": user_id, "most": most, **filters}
@@ -163,6 +197,32 @@ def list_tasks(
 def list_events(tx: sa.Connection, task_id: str) -> Sequence[sa.Row]:
     """attempt, event_type, timestamp, event_data of a task's events, in the order in which they happen."""
     return tx.execute(_LIST_EVENTS, {"task_id": task_id}).all()
+
+
+def count_tasks(connection: sa.Connection, user_id: UUID | None, filters: dict[str, Any]) -> Sequence[sa.Row]:
+    """By task_name: count, how many are pending, running, success, failure, and took_s, which is p50 and p99 of the
+    seconds from first start to end of those that have ended, or None. Of everybody's tasks without a user.
+
+    filters: by worker_name, task_name, after_time, before_time.
+    """
+    values = {"user_id": user_id, **filters} if user_id else filters
+    return connection.execute(counting(values), values).all()
+
+
+def counting(names: Iterable[str]) -> sa.Select:
+    """The statement of `count_tasks` for these filters, user_id among them."""
+    return _COUNT_TASKS.where(*(_FILTERS[name] for name in names))
+
+
+def delete_old_tasks(tx: sa.Connection, before: datetime, most: int) -> int:
+    """Delete some tasks that nothing has been heard of since `before`, with their history; how many."""
+    ended = tx.execute(_DELETE_ENDED, {"before": before, "most": most}).rowcount
+    return ended + tx.execute(_DELETE_STUCK, {"before": before, "most": most}).rowcount
+
+
+def delete_tasks(tx: sa.Connection, user_id: UUID, most: int) -> int:
+    """Delete some tasks of a user, with their history; how many."""
+    return tx.execute(_DELETE_TASKS, {"user_id": user_id, "most": most}).rowcount
 
 
 def _arrays(columns: dict[str, str], rows: Sequence[Record | Event]) -> dict[str, str]:

@@ -10,12 +10,17 @@ from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import internal_pb2_grpc, waste_pb2_grpc
 
 from services.kit import cache, config, revocations, server, telemetry
-from services.kit.broker import Publisher, Topology
+from services.kit.broker import Publisher, Relay, Topology
+from services.kit.broker.relay import CONFIRM_S
+from services.kit.chores import Chore
 from services.kit.database import Database
+from services.kit.objects import Bucket
+from services.waste.erasure import SWEEP_S, Eraser
+from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
-from services.waste.relay import CONFIRM_S, Relay
-from services.waste.rpc import Waste
-from services.waste.s3 import Bucket
+from services.waste.removal import SWEEP_S as REMOVAL_S
+from services.waste.removal import Remover
+from services.waste.rpc import UPLOAD_S, Waste
 
 # Progress of analyses: Redis database 1.
 PROGRESS_DB, PROGRESS_CHANNEL, PROGRESS_TTL_S = 1, "eco2.analysis", 86_400
@@ -50,29 +55,44 @@ def main() -> None:
     ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
     bucket = Bucket(
         settings.s3_endpoint_url,
-        settings.s3_public_url,
         settings.s3_bucket,
         settings.s3_region,
         settings.s3_access_key_id,
         settings.s3_secret_access_key,
+        settings.s3_public_url,
     )
     topology = Topology.of(messages_pb2.Stage.DESCRIPTOR)
     publisher = Publisher(settings.rabbitmq_url, topology, name="waste-outbox", timeout_s=CONFIRM_S - 1)
-    relay = Relay(database, publisher)
-    waste = Waste(database, bucket, board, listener, relay.wake, draining, now)
+    relay = Relay(database, publisher, OUTBOX)
+    eraser = Eraser(database, bucket, board, UPLOAD_S, now)
+    sweeping = Chore("late-uploads", eraser.sweep, SWEEP_S)
+    remover = Remover(database, bucket, UPLOAD_S, now)
+    removing = Chore("removals", remover.sweep, REMOVAL_S)
+    waste = Waste(database, bucket, board, listener, relay.wake, remover, draining, now)
     services = [
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, waste),
-        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(database, board, now)),
+        (
+            internal_pb2_grpc.add_WasteInternalServiceServicer_to_server,
+            WasteInternal(database, board, eraser.erase, now),
+        ),
     ]
     waits = server.Pool(
         frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis")),
         limit=200,
         reason="TOO_MANY_WAITERS",
     )
+    # It ends when the database is clean, however many objects and rows that takes.
+    erasures = server.Pool(
+        frozenset({"/eco2.waste.v1.WasteInternalService/EraseUser"}), limit=2, reason="TOO_MANY_ERASURES"
+    )
     relay.start()
+    sweeping.start()
+    removing.start()
     server.run(
-        server.Server(settings.listen, services, pools=[waits], draining=draining, revocations=ended),
+        server.Server(settings.listen, services, pools=[waits, erasures], draining=draining, revocations=ended),
         relay.close,
+        sweeping.close,
+        removing.close,
         publisher.close,
         listener.close,
         ended.close,

@@ -1,4 +1,4 @@
-"""eco2.waste.v1.WasteInternalService: what the workers found out."""
+"""eco2.waste.v1.WasteInternalService: what the workers found out, and a user who leaves."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from services.kit.cache import Board
 from services.kit.database import Database
 from services.kit.errors import Unavailable
 from services.waste import results, store
+from services.waste.keys import progress_key
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,10 @@ _END = {"FAILED": 1000, "SUCCEEDED": 1001}
 
 
 class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
-    def __init__(self, database: Database, board: Board, now: Callable[[], datetime]):
-        self._database, self._board, self._now = database, board, now
+    """erase: removes all of a user and returns how much it was, in all."""
+
+    def __init__(self, database: Database, board: Board, erase: Callable[[UUID], int], now: Callable[[], datetime]):
+        self._database, self._board, self._erase, self._now = database, board, erase, now
 
     def RecordOutcomes(self, request, context):
         now = self._now()
@@ -38,16 +41,27 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
             failed = [_failure(outcome) for outcome in _of(given, "failure")]
             ended |= dict.fromkeys(store.update_failed(tx, failed, now), "FAILED")
         self._announce(ended)
+        self._forget(asked - known)
         return internal_pb2.RecordOutcomesResponse(unknown_analysis_ids=map(str, sorted(asked - known)))
+
+    def EraseUser(self, request, context):
+        return internal_pb2.EraseUserResponse(removed_count=self._erase(UUID(request.user_id)))
 
     def _announce(self, ended: dict[UUID, str]) -> None:
         try:
             for analysis_id, state in ended.items():
                 fields = {"state": state, "stage": "", "progress": 100}
-                self._board.advance(f"analysis:{analysis_id}", _END[state], fields)
+                self._board.advance(progress_key(analysis_id), _END[state], fields)
         except Unavailable as fault:
             # The database has it; who waits looks there again by itself.
             log.warning("an end was not announced: %s", fault.message)
+
+    def _forget(self, gone: set[UUID]) -> None:
+        """A worker that goes on with what has been deleted says how far it is; its last outcome ends that too."""
+        try:
+            self._board.remove(map(progress_key, gone))
+        except Unavailable as fault:
+            log.warning("progress of what is gone is left: %s", fault.message)
 
 
 def _of(outcomes, kind: str) -> list[internal_pb2.Outcome]:

@@ -14,14 +14,16 @@ import uuid_utils.compat as uuids
 from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
-from services.kit import pages, telemetry
+from services.kit import pages, telemetry, tombstones
 from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, Unavailable
-from services.waste import results, store
-from services.waste.s3 import Bucket
+from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, NotFound, Unavailable
+from services.kit.objects import Bucket
+from services.waste import history_store, removal_store, results, store
+from services.waste.keys import ORIGINAL, progress_key
+from services.waste.removal import Remover
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,6 @@ UPLOAD_S, DOWNLOAD_S = 900, 900
 RECHECK_S, SLICE_S = 2.0, 0.5
 WATCH_S = 300.0
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-_LAST = UUID(int=(1 << 128) - 1)
 FIRST_QUEUE = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_USER_INPUT)
 
 
@@ -44,16 +45,18 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         board: Board,
         listener: Listener,
         wake_relay: Callable[[], None],
+        remover: Remover,
         draining: Event,
         now: Callable[[], datetime],
     ):
         self._database, self._bucket, self._board, self._listener = database, bucket, board, listener
-        self._wake_relay, self._draining, self._now = wake_relay, draining, now
+        self._wake_relay, self._remover, self._draining, self._now = wake_relay, remover, draining, now
 
     def CreateImage(self, request, context):
         user_id, image_id, now = get_caller(context).user_id, uuids.uuid7(), self._now()
-        key = f"uploads/{user_id}/{image_id}/original.{_EXTENSIONS[request.content_type]}"
+        key = ORIGINAL.format(user_id=user_id, image_id=image_id, extension=_EXTENSIONS[request.content_type])
         with self._database.writing() as tx:
+            tombstones.check_alive(tx, user_id)
             store.create_image(
                 tx,
                 image_id=image_id,
@@ -80,7 +83,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         user_id, now = get_caller(context).user_id, self._now()
         with self._database.reading() as connection:
             image = store.get_image(connection, user_id, UUID(request.image_id))
-        if image.uploaded_at is None and not self._bucket.exists(image.s3_key, image.size_bytes):
+        if image.uploaded_at is None and self._bucket.find_size(image.s3_key) != image.size_bytes:
             raise FailedPrecondition(
                 "image_id: the photo has not been uploaded yet",
                 reason="IMAGE_NOT_UPLOADED",
@@ -130,11 +133,33 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
 
     def ListAnalyses(self, request, context):
         user_id, limit = get_caller(context).user_id, pages.size(request.page_size)
-        (before,) = pages.cursor(request.page_token, (UUID,)) or [_LAST]
+        filters = results.filters(request)
+        marks = (user_id, *filters.items())
+        (beyond,) = pages.cursor(request.page_token, (UUID,), *marks) or [None]
         with self._database.reading() as connection:
-            rows = store.list_analyses(connection, user_id, before, limit + 1)
-        more = pages.token([str(rows[limit - 1].id)]) if len(rows) > limit else ""
+            rows = history_store.list_analyses(connection, user_id, filters, beyond, limit + 1)
+        more = pages.token([str(rows[limit - 1].id)], *marks) if len(rows) > limit else ""
         return waste_pb2.ListAnalysesResponse(analyses=map(self._show, rows[:limit]), next_page_token=more)
+
+    def DeleteAnalysis(self, request, context):
+        user_id, analysis_id = get_caller(context).user_id, UUID(request.analysis_id)
+        with self._database.writing() as tx:
+            # While somebody is erased nothing of theirs may move from one table to another.
+            tombstones.check_alive(tx, user_id)
+            image = removal_store.delete_analysis(tx, user_id, analysis_id)
+        try:
+            self._board.remove([progress_key(analysis_id)])
+        except Unavailable as fault:
+            # Nobody can ask for it any more, and it ends by itself.
+            log.warning("progress of %s is left: %s", analysis_id, fault.message)
+        if image:
+            self._remover.remove(image.image_id, image.s3_key)
+        return waste_pb2.DeleteAnalysisResponse()
+
+    def GetStatistics(self, request, context):
+        user_id, filters = get_caller(context).user_id, results.filters(request)
+        with self._database.reading() as connection:
+            return results.statistics(history_store.count_analyses(connection, user_id, filters))
 
     def WaitAnalysis(self, request, context):
         for analysis in self._follow(request, context, request.timeout_s or 20):
@@ -143,32 +168,31 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         return waste_pb2.WaitAnalysisResponse(analysis=analysis)
 
     def WatchAnalysis(self, request, context):
-        for analysis in self._follow(request, context, WATCH_S):
-            if analysis.state in results.ENDED:
-                break
-            yield waste_pb2.WatchAnalysisResponse(analysis=analysis)
+        analysis = None
+        try:
+            for analysis in self._follow(request, context, WATCH_S):
+                if analysis.state in results.ENDED:
+                    break
+                yield waste_pb2.WatchAnalysisResponse(analysis=analysis)
+        except NotFound:
+            # Deleted meanwhile; over HTTP/1.1 an error in the middle of a stream cannot be told from its end.
+            if analysis is None:
+                raise
         yield waste_pb2.WatchAnalysisResponse(analysis=analysis, done=True)
 
     def CreateFeedback(self, request, context):
-        user_id = get_caller(context).user_id
+        user_id, said, now = get_caller(context).user_id, results.feedback_row(request), self._now()
         with self._database.writing() as tx:
             row = store.get_analysis(tx, user_id, UUID(request.analysis_id))
             if row.completed_at is None:
                 raise FailedPrecondition("the analysis has not ended yet", reason="ANALYSIS_NOT_FINISHED")
-            store.sync_feedback(
-                tx,
-                analysis_id=row.id,
-                user_id=user_id,
-                correct=request.correct,
-                comment=request.comment,
-                now=self._now(),
-            )
-        return waste_pb2.CreateFeedbackResponse()
+            store.sync_feedback(tx, analysis_id=row.id, user_id=user_id, now=now, **said)
+        return waste_pb2.CreateFeedbackResponse(feedback=waste_pb2.Feedback(**said, update_time=now))
 
     def _follow(self, request, context: grpc.ServicerContext, timeout_s: float) -> Iterator[waste_pb2.Analysis]:
         """The analysis now and after each change, until the time is up, the caller is gone or the server drains."""
         user_id, until = get_caller(context).user_id, time.monotonic() + timeout_s
-        with self._listener.waiting(_key(request.analysis_id)) as moved:
+        with self._listener.waiting(progress_key(request.analysis_id)) as moved:
             shown = self._get(user_id, request)
             yield shown
             checked = time.monotonic()
@@ -194,12 +218,8 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         progress = {}
         if row.completed_at is None:
             try:
-                progress = self._board.read(_key(row.id))
+                progress = self._board.read(progress_key(row.id))
             except Unavailable as fault:
                 # How far it is can wait; that it exists and whether it has ended is in the database.
                 log.warning("progress is unknown: %s", fault.message)
         return results.analysis(row, progress, lambda key: self._bucket.presign_get(key, DOWNLOAD_S))
-
-
-def _key(analysis_id: object) -> str:
-    return f"analysis:{analysis_id}"

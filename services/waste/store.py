@@ -15,8 +15,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.kit.database import violated
 from services.kit.errors import NotFound
 
 _INSERT_IMAGE = sa.text("""
@@ -32,21 +34,22 @@ _INSERT_ANALYSIS = sa.text("""
     VALUES (:analysis_id, :user_id, :image_id, :question, :language, :request_id, :request_hash, :now)
     ON CONFLICT ON CONSTRAINT analyses_request_unique DO NOTHING
 """)
-_ANALYSES = """
+# One row: an analysis with its image's keys and what the user said of it.
+ANALYSES = """
     SELECT analyses.id, image_id, state, question, failure_reason, failure_message, failure_retry_at, analysis_result,
-        request_hash, analyses.created_at, completed_at, clean_key, thumbnail_key
-    FROM analyses JOIN images ON images.id = image_id
+        request_hash, analyses.created_at, completed_at, clean_key, thumbnail_key, correct, comment, true_material,
+        true_category, true_item_id, updated_at
+    FROM analyses JOIN images ON images.id = image_id LEFT JOIN feedback ON feedback.analysis_id = analyses.id
 """
-_GET_ANALYSIS = sa.text(f"{_ANALYSES} WHERE analyses.id = :analysis_id AND analyses.user_id = :user_id")
-_GET_REQUESTED = sa.text(f"{_ANALYSES} WHERE analyses.user_id = :user_id AND request_id = :request_id")
-_LIST_ANALYSES = sa.text(f"""
-    {_ANALYSES} WHERE analyses.user_id = :user_id AND analyses.id < :before ORDER BY analyses.id DESC LIMIT :limit
-""")
+_GET_ANALYSIS = sa.text(f"{ANALYSES} WHERE analyses.id = :analysis_id AND analyses.user_id = :user_id")
+_GET_REQUESTED = sa.text(f"{ANALYSES} WHERE analyses.user_id = :user_id AND request_id = :request_id")
 _UPSERT_FEEDBACK = sa.text("""
-    INSERT INTO feedback (analysis_id, user_id, correct, comment, updated_at)
-    VALUES (:analysis_id, :user_id, :correct, :comment, :now)
+    INSERT INTO feedback
+        (analysis_id, user_id, correct, comment, true_material, true_category, true_item_id, updated_at)
+    VALUES (:analysis_id, :user_id, :correct, :comment, :true_material, :true_category, :true_item_id, :now)
     ON CONFLICT (analysis_id) DO UPDATE
-    SET correct = excluded.correct, comment = excluded.comment, updated_at = excluded.updated_at
+    SET correct = excluded.correct, comment = excluded.comment, true_material = excluded.true_material,
+        true_category = excluded.true_category, true_item_id = excluded.true_item_id, updated_at = excluded.updated_at
 """)
 _INSERT_OUTBOX = sa.text("""
     INSERT INTO outbox (queue, body, request_id, created_at) VALUES (:queue, :body, :request_id, :now)
@@ -96,7 +99,7 @@ def get_image(connection: sa.Connection, user_id: UUID, image_id: UUID) -> sa.Ro
     """(id, s3_key, size_bytes, uploaded_at). Fails with NotFound (IMAGE_NOT_FOUND), also for somebody else's."""
     row = connection.execute(_GET_IMAGE, {"user_id": user_id, "image_id": image_id}).one_or_none()
     if row is None:
-        raise NotFound("no such image", reason="IMAGE_NOT_FOUND", image_id=image_id)
+        raise _no_image(image_id)
     return row
 
 
@@ -107,16 +110,22 @@ def update_uploaded(tx: sa.Connection, image_id: UUID, now: datetime) -> None:
 def create_analysis(tx: sa.Connection, **analysis: Any) -> bool:
     """analysis: analysis_id, user_id, image_id, question, language, request_id, request_hash, now.
 
-    False, and nothing written, when the user has used that request_id before.
+    False, and nothing written, when the user has used that request_id before. Fails with NotFound (IMAGE_NOT_FOUND)
+    when the image has gone meanwhile.
     """
-    return tx.execute(_INSERT_ANALYSIS, analysis).rowcount == 1
+    try:
+        return tx.execute(_INSERT_ANALYSIS, analysis).rowcount == 1
+    except exc.IntegrityError as error:
+        if violated(error) != "analyses_image_id_fkey":
+            raise
+        raise _no_image(analysis["image_id"]) from None
 
 
 def get_analysis(connection: sa.Connection, user_id: UUID, analysis_id: UUID) -> sa.Row:
     """A row of analyses with its image's keys. Fails with NotFound (ANALYSIS_NOT_FOUND), also for somebody else's."""
     row = connection.execute(_GET_ANALYSIS, {"user_id": user_id, "analysis_id": analysis_id}).one_or_none()
     if row is None:
-        raise NotFound("no such analysis", reason="ANALYSIS_NOT_FOUND", analysis_id=analysis_id)
+        raise _no_analysis(analysis_id)
     return row
 
 
@@ -125,14 +134,17 @@ def get_requested(connection: sa.Connection, user_id: UUID, request_id: UUID) ->
     return connection.execute(_GET_REQUESTED, {"user_id": user_id, "request_id": request_id}).one()
 
 
-def list_analyses(connection: sa.Connection, user_id: UUID, before: UUID, limit: int) -> Sequence[sa.Row]:
-    """Up to `limit` analyses with ids below `before`, newest first: ids are UUIDv7."""
-    return connection.execute(_LIST_ANALYSES, {"user_id": user_id, "before": before, "limit": limit}).all()
-
-
 def sync_feedback(tx: sa.Connection, **feedback: Any) -> None:
-    """feedback: analysis_id, user_id, correct, comment, now."""
-    tx.execute(_UPSERT_FEEDBACK, feedback)
+    """feedback: analysis_id, user_id, correct, comment, true_material, true_category, true_item_id, now.
+
+    Fails with NotFound (ANALYSIS_NOT_FOUND) when the analysis has gone meanwhile.
+    """
+    try:
+        tx.execute(_UPSERT_FEEDBACK, feedback)
+    except exc.IntegrityError as error:
+        if violated(error) != "feedback_analysis_id_fkey":
+            raise
+        raise _no_analysis(feedback["analysis_id"]) from None
 
 
 def create_message(tx: sa.Connection, queue: str, body: bytes, request_id: str, now: datetime) -> None:
@@ -175,3 +187,11 @@ def update_succeeded(tx: sa.Connection, rows: list[dict], now: datetime) -> list
 def update_failed(tx: sa.Connection, rows: list[dict], now: datetime) -> list[UUID]:
     """rows: analysis_id, reason, message, retry_at (ISO 8601 or None). The ids that this ended."""
     return list(tx.execute(_FAIL, {"rows": rows, "now": now}).scalars())
+
+
+def _no_image(image_id: UUID) -> NotFound:
+    return NotFound("no such image", reason="IMAGE_NOT_FOUND", image_id=image_id)
+
+
+def _no_analysis(analysis_id: UUID) -> NotFound:
+    return NotFound("no such analysis", reason="ANALYSIS_NOT_FOUND", analysis_id=analysis_id)

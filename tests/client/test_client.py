@@ -6,6 +6,7 @@ import secrets
 import pytest
 from eco2.auth.v1 import account_pb2, auth_pb2
 from eco2.recycle_info.v1 import recycle_info_pb2
+from eco2.users.v1 import erasure_pb2, users_pb2
 from eco2.waste.v1 import waste_pb2
 
 from ecoeco import Client
@@ -25,10 +26,10 @@ def mesh() -> Mesh:
 
 @pytest.fixture
 def client(mesh) -> Client:
-    with Client(mesh.edge_url.removeprefix("http://")) as made:
+    with Client(mesh.edge_target) as made:
         name = f"user-{secrets.token_hex(6)}"
         made.register(name, f"{name}@example.com", "correct horse")
-        made.name = name
+        made.name, made.target = name, mesh.edge_target
         yield made
 
 
@@ -71,3 +72,13 @@ def test_after_logging_out_nothing_is_asked(client):
 def test_a_call_to_nobody_ends_as_a_fault():
     with Client("127.0.0.1:9", timeout_s=0.3) as nobody, pytest.raises((DeadlineExceeded, Unavailable)):
         nobody.log_in("a", "b" * 10)
+
+
+def test_a_person_who_leaves_sees_how_far_that_is_without_a_token(client):
+    assert client.users.GetProfile(users_pb2.GetProfileRequest()).profile.username == client.name
+    erasure = client.users.DeleteAccount(users_pb2.DeleteAccountRequest()).erasure
+    with pytest.raises(Unauthenticated):
+        client.users.GetProfile(users_pb2.GetProfileRequest())
+    with Client(client.target) as anybody:
+        request = erasure_pb2.GetErasureRequest(erasure_id=erasure.erasure_id)
+        assert anybody.erasures.GetErasure(request).erasure.domains[0].domain == "auth"

@@ -9,9 +9,9 @@ from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc
 from PIL import Image
 
 from services.kit.channel import connect
+from services.kit.objects import Bucket
 from tests.conftest import eventually
 from tests.e2e.conftest import App, jpeg
-from workers.objects import Objects
 
 DEAD, REPLAY = "/api/v1/tasks/dead-letters", "/api/v1/tasks/dead-letters:replay"
 
@@ -40,7 +40,7 @@ def test_a_failed_analysis_is_repaired_and_replayed_into_an_answer(mesh, app, co
     assert "Permanent" in whole.stack
     # Upside down, so that no other test finds it in the cache.
     photo = jpeg(Image.open(io.BytesIO(coffee)).convert("RGB").rotate(180))
-    objects = Objects(**vars(mesh.s3))
+    objects = Bucket(**vars(mesh.s3))
     objects.put(AnalysisJob.FromString(whole.payload).image_key, photo, "image/jpeg")
     objects.close()
 

@@ -11,12 +11,12 @@ from eco2.tasks.v1 import internal_pb2_grpc as tasks_grpc
 from eco2.waste.v1 import internal_pb2_grpc as waste_grpc
 
 from services.kit import cache
-from services.kit.broker import Publisher, Topology
+from services.kit.broker import Publisher, Relay, Topology
 from services.kit.database import Database
 from services.kit.server import Server
 from services.tasks.rpc import TasksInternal
+from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
-from services.waste.relay import Relay
 from workers import progress
 
 # Counts, inside PostgreSQL, how often an analysis got its answer.
@@ -44,7 +44,7 @@ class House:
         self._databases = Database(waste_url), Database(tasks_url)
         self._redis = cache.connect(redis_url, progress.DB)
         board = cache.Board(self._redis, progress.CHANNEL, progress.TTL_S)
-        waste = WasteInternal(self._databases[0], board, lambda: datetime.now(UTC))
+        waste = WasteInternal(self._databases[0], board, erase=None, now=lambda: datetime.now(UTC))
         add_waste, add_tasks = (
             waste_grpc.add_WasteInternalServiceServicer_to_server,
             tasks_grpc.add_TasksInternalServiceServicer_to_server,
@@ -55,7 +55,7 @@ class House:
         ]
         self.waste_port, self.tasks_port = (server.port for server in self._servers)
         self._publisher = Publisher(rabbitmq_url, topology, name="relay")
-        self._relay = Relay(self._databases[0], self._publisher)
+        self._relay = Relay(self._databases[0], self._publisher, OUTBOX)
         self._relay.start()
 
     def accept(self, count: int, queue: str, **fields) -> list[str]:

@@ -14,6 +14,7 @@ from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 
 from services.kit import cache
 from services.kit.channel import connect
+from services.kit.objects import Bucket
 from tests.conftest import eventually
 from tests.faults import proxy as proxies
 from tests.faults.house import House
@@ -21,7 +22,6 @@ from tests.faults.noop_worker import TOPOLOGY
 from tests.faults.proxy import FAULTS, SLOW, UP, Proxy
 from workers import progress
 from workers.journal import Journal
-from workers.objects import Objects
 from workers.progress import Announcer
 from workers.runtime import Worker
 from workers.stages import Stage
@@ -50,7 +50,7 @@ class Street:
             for name, port in (("waste", self.house.waste_port), ("tasks", self.house.tasks_port))
         ]
         access = vars(servers.s3)
-        self._objects = Objects(**(access | {"endpoint_url": self._through("s3", access["endpoint_url"])}))
+        self._objects = Bucket(**(access | {"endpoint_url": self._through("s3", access["endpoint_url"])}))
         self._redis = cache.connect(self._through("redis", servers.redis_url), progress.DB)
         self._worker = Worker(
             [

@@ -14,6 +14,7 @@ from eco2.recycle_info.v1 import internal_pb2_grpc as recycle_info_internal
 from eco2.recycle_info.v1 import recycle_info_pb2, recycle_info_pb2_grpc
 from eco2.tasks.v1 import internal_pb2_grpc as tasks_internal
 from eco2.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from eco2.users.v1 import erasure_pb2, erasure_pb2_grpc, users_pb2, users_pb2_grpc
 from eco2.waste.v1 import internal_pb2_grpc as waste_internal
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
@@ -59,6 +60,21 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
 
     def CreateImage(self, request, context):
         return waste_pb2.CreateImageResponse(image=waste_pb2.Image(size_bytes=request.size_bytes))
+
+    def ListAnalyses(self, request, context):
+        said = {"state": request.state, "question": request.category_major, "create_time": request.after_time}
+        analysis = waste_pb2.Analysis(**said, result={"material": request.material})
+        return waste_pb2.ListAnalysesResponse(analyses=[analysis])
+
+    def DeleteAnalysis(self, request, context):
+        return waste_pb2.DeleteAnalysisResponse()
+
+    def GetStatistics(self, request, context):
+        return waste_pb2.GetStatisticsResponse(total_count=7)
+
+    def CreateFeedback(self, request, context):
+        feedback = waste_pb2.Feedback(correct=request.correct, true_material=request.true_material)
+        return waste_pb2.CreateFeedbackResponse(feedback=feedback)
 
     def WaitAnalysis(self, request, context):
         question = seen(context)
@@ -128,6 +144,13 @@ class Tasks(tasks_pb2_grpc.TasksServiceServicer):
     def ListTasks(self, request, context):
         return tasks_pb2.ListTasksResponse()
 
+    def GetStatistics(self, request, context):
+        return tasks_pb2.GetStatisticsResponse(statistics=[tasks_pb2.TaskStatistics(task_name=request.task_name)])
+
+    def GetDeadLetter(self, request, context):
+        letter = tasks_pb2.DeadLetter(dead_letter_id=request.dead_letter_id)
+        return tasks_pb2.GetDeadLetterResponse(dead_letter=letter)
+
     def GetTask(self, request, context):
         return tasks_pb2.GetTaskResponse(task=tasks_pb2.Task(task_id=request.task_id))
 
@@ -142,7 +165,43 @@ class Tasks(tasks_pb2_grpc.TasksServiceServicer):
         return tasks_pb2.ReplayDeadLettersResponse(dead_letters=[tasks_pb2.DeadLetter(task_id=request.task_id)])
 
 
+class Users(users_pb2_grpc.UsersServiceServicer):
+    def GetProfile(self, request, context):
+        return users_pb2.GetProfileResponse(profile=users_pb2.Profile(username=seen(context)))
+
+    def UpdateProfile(self, request, context):
+        profile = users_pb2.Profile(username=",".join(request.update_mask.paths))
+        profile.MergeFrom(request.profile)
+        return users_pb2.UpdateProfileResponse(profile=profile)
+
+    def DeleteAccount(self, request, context):
+        return users_pb2.DeleteAccountResponse(erasure=erasure_pb2.Erasure(erasure_id=request.request_id))
+
+    def GetSettings(self, request, context):
+        return users_pb2.GetSettingsResponse(settings=users_pb2.Settings(notification_enabled=False))
+
+    def UpdateSettings(self, request, context):
+        return users_pb2.UpdateSettingsResponse(settings=request.settings)
+
+    def CreateAvatar(self, request, context):
+        return users_pb2.CreateAvatarResponse(avatar_id=str(request.size_bytes))
+
+    def ConfirmAvatar(self, request, context):
+        return users_pb2.ConfirmAvatarResponse(profile=users_pb2.Profile(avatar_url=request.avatar_id))
+
+    def DeleteAvatar(self, request, context):
+        return users_pb2.DeleteAvatarResponse(profile=users_pb2.Profile(username="none"))
+
+
+class Erasures(erasure_pb2_grpc.ErasureServiceServicer):
+    def GetErasure(self, request, context):
+        return erasure_pb2.GetErasureResponse(erasure=erasure_pb2.Erasure(erasure_id=request.erasure_id))
+
+
 SERVICES = [
+    (users_pb2_grpc.add_UsersServiceServicer_to_server, Users()),
+    (erasure_pb2_grpc.add_ErasureServiceServicer_to_server, Erasures()),
+    (auth_internal.add_AuthInternalServiceServicer_to_server, auth_internal.AuthInternalServiceServicer()),
     (waste_pb2_grpc.add_WasteServiceServicer_to_server, Waste()),
     (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo()),
     (tasks_pb2_grpc.add_TasksServiceServicer_to_server, Tasks()),

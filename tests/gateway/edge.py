@@ -106,6 +106,9 @@ class Edge:
     def post(self, path: str, **options) -> httpx.Response:
         return self.client.post(path, headers=bearer(self.key.token()), **options)
 
+    def request(self, method: str, path: str, **options) -> httpx.Response:
+        return self.client.request(method, path, headers=bearer(self.key.token()), **options)
+
     def listening(self) -> bool:
         with contextlib.closing(socket.socket()) as probe:
             return probe.connect_ex(("127.0.0.1", self.ports["edge"])) == 0

@@ -25,6 +25,8 @@ PUBLIC = [
     "eco2.locations.v1.LocationsService",
     "eco2.recycle_info.v1.RecycleInfoService",
     "eco2.tasks.v1.TasksService",
+    "eco2.users.v1.ErasureService",
+    "eco2.users.v1.UsersService",
     "eco2.waste.v1.WasteService",
 ]
 GRPCURL = str(Path(sys.executable).with_name("grpcurl"))

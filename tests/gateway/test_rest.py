@@ -50,6 +50,20 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     assert edge.get("/api/v1/tasks/dead-letters?queue=q").json()["dead_letters"][0]["queue"] == "q"
     replayed = edge.post("/api/v1/tasks/dead-letters:replay", json={"task_id": task}).json()
     assert (replayed["dead_letters"][0]["task_id"], replayed["remaining_count"]) == (task, 0)
+    assert edge.get(f"/api/v1/tasks/dead-letters/{USER}").json()["dead_letter"]["dead_letter_id"] == USER
+    [counted] = edge.get("/api/v1/tasks/statistics?task_name=t").json()["statistics"]
+    assert (counted["task_name"], counted["failure_rate"], "p50_s" in counted) == ("t", 0, False)
+    since = "2026-11-21T00:00:00Z"
+    [listed] = edge.get(
+        "/api/v1/waste/analyses?state=ANALYSIS_STATE_FAILED&material=MATERIAL_GLASS"
+        f"&category_major=재활용&after_time={since}"
+    ).json()["analyses"]
+    assert (listed["state"], listed["question"], listed["create_time"]) == ("ANALYSIS_STATE_FAILED", "재활용", since)
+    assert listed["result"]["material"] == "MATERIAL_GLASS"
+    assert edge.get("/api/v1/waste/statistics").json()["total_count"] == 7
+    assert edge.request("DELETE", ANALYSIS).json() == {}
+    said = edge.post(f"{ANALYSIS}/feedback", json={"true_material": "MATERIAL_PAPER"}).json()["feedback"]
+    assert (said["correct"], said["true_material"]) == (False, "MATERIAL_PAPER")
     assert edge.get("/api/v1/recycle-info/items?query=우유팩").json()["items"][0]["name_ko"] == "우유팩"
     assert edge.post("/api/v1/recycle-info:ask", json={"question": "병?"}).json()["answer"]["text"] == "병?"
     places, centers = "/api/v1/locations/places", "/api/v1/locations/centers"
@@ -57,14 +71,11 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     made = edge.post(places, json={"name": "집", "latitude": 37.5, "longitude": 127}).json()["place"]
     assert (made["name"], made["latitude"], made["longitude"]) == ("집", 37.5, 127)
     assert edge.get(f"{places}/{USER}").json()["place"]["place_id"] == USER
-    changed = edge.client.patch(
-        f"{places}/{USER}?update_mask=name,is_default",
-        json={"name": "회사", "is_default": True},
-        headers=bearer(edge.key.token()),
-    ).json()["place"]
+    body = {"name": "회사", "is_default": True}
+    changed = edge.request("PATCH", f"{places}/{USER}?update_mask=name,is_default", json=body).json()["place"]
     assert (changed["place_id"], changed["name"], changed["is_default"]) == (USER, "회사", True)
     assert changed["address"] == "name,is_default"
-    assert edge.client.delete(f"{places}/{USER}", headers=bearer(edge.key.token())).json() == {}
+    assert edge.request("DELETE", f"{places}/{USER}").json() == {}
     near = edge.get(
         f"{centers}:nearest?latitude=37.5&longitude=127&kind=CENTER_KIND_BATTERY&radius_m=900&open_now=true"
     ).json()["centers"][0]
@@ -73,8 +84,32 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     regions = "/api/v1/locations/regions"
     assert edge.get(f"{regions}/11440/policy").json()["policy"]["region"]["region_code"] == "11440"
     assert edge.get(f"{regions}:locate?latitude=37.5&longitude=127").json()["region"]["name"] == "37.5 127.0"
+    assert json.loads(edge.get("/api/v1/users/me").json()["profile"]["username"])["caller"] == USER
+    assert edge.request("DELETE", f"/api/v1/users/me?request_id={USER}").json()["erasure"]["erasure_id"] == USER
+    # Without a token: the account that one could name is gone.
+    assert edge.client.get(f"/api/v1/users/erasures/{USER}").json()["erasure"]["erasure_id"] == USER
+    assert edge.get("/api/v1/users/me/settings").json()["settings"] == {"notification_enabled": False}
+    picture = {"content_type": "image/png", "size_bytes": 7, "sha256": "A" * 43 + "="}
+    assert edge.post("/api/v1/users/me/avatar", json=picture).json()["avatar_id"] == "7"
+    confirmed = edge.post(f"/api/v1/users/me/avatar/{USER}:confirm", json={}).json()
+    assert confirmed["profile"]["avatar_url"] == USER
+    assert edge.request("DELETE", "/api/v1/users/me/avatar").json()["profile"]["username"] == "none"
     assert edge.client.get("/.well-known/jwks.json").json()["keys"][0]["kid"] == edge.key.kid
     assert edge.client.get("/healthz").json() == {"status": "SERVING"}
+
+
+def test_a_patch_has_the_resource_as_its_body_and_the_mask_in_the_query(edge):
+    def patch(path: str, body: dict) -> dict:
+        return edge.request("PATCH", path, json=body).json()
+
+    given = {"user_id": "", "avatar_url": ""}
+    assert patch("/api/v1/users/me", {"bio": ""}) == {"profile": given | {"username": "", "bio": ""}}
+    masked = patch("/api/v1/users/me?update_mask=nickname,bio", {"nickname": "미나"})
+    assert masked == {"profile": given | {"username": "nickname,bio", "nickname": "미나"}}
+    assert patch("/api/v1/users/me", {}) == {"profile": given | {"username": ""}}
+    # What is false is there all the same.
+    settings = {"notification_enabled": False}
+    assert patch("/api/v1/users/me/settings", settings) == {"settings": settings}
 
 
 def test_the_caller_is_who_the_token_names_and_nothing_from_outside(edge):
@@ -121,6 +156,8 @@ def test_a_token_that_we_did_not_sign_is_401(edge):
         "/api/v1/recycle-info/items",
         "/api/v1/auth/sessions",
         "/api/v1/auth/password:change",
+        "/api/v1/users/me",
+        "/api/v1/users/me/settings",
     ],
 )
 def test_without_a_token_it_is_401(edge, path):
@@ -133,6 +170,8 @@ def test_without_a_token_it_is_401(edge, path):
         ("GET", "/"),
         ("GET", "/api/v1/nothing"),
         ("GET", "/api/v1/waste/nothing"),
+        ("GET", "/api/v1/users"),
+        ("GET", f"/api/v1/users/{USER}"),
         ("PUT", "/api/v1/waste/analyses"),
         ("GET", "/api/v1/recycle-info"),
         ("GET", f"/api/v1/tasks/{USER}:wait"),

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import jwt
 import pytest
 
-from services.auth.chores import Chore
 from services.auth.keys import SigningKeys
+from services.kit.chores import Chore
 from tests.conftest import eventually
 from tests.gateway.edge import AUDIENCE, ISSUER
 from tests.gateway.test_rest import ANALYSIS

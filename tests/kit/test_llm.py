@@ -295,6 +295,8 @@ def test_a_spent_budget_says_when_it_is_new_and_keys_go_by_themselves(connect, o
     client.ask(MESSAGES, Colour, str(uuid.uuid4()), PATIENCE)
     assert all(0 < redis.ttl(key) <= 3600 for key in redis.keys("*"))
     assert {key.rpartition(":")[0] for key in redis.keys("*")} == {"llm:budget", "llm:budget:user"}
+    # Nobody who has been erased is named by what a call leaves that was under way.
+    assert not any(user_id in f"{key} {redis.hgetall(key)}" for key in redis.keys("*"))
 
 
 def test_a_window_ends_and_what_was_held_before_does_not_count_after(redis, user_id):

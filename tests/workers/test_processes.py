@@ -28,11 +28,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from services.kit.broker import Publisher, Topology
+from services.kit.objects import Bucket
 from tests.conftest import eventually
 from tests.openai_api import schema_of, status
 from tests.workers.ai.conftest import Rules, verbatim
 from workers.ai import backbone
-from workers.objects import Objects
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_S = 30
@@ -125,7 +125,7 @@ def noise() -> bytes:
 
 
 def upload(servers, data: bytes) -> str:
-    objects = Objects(**vars(servers.s3))
+    objects = Bucket(**vars(servers.s3))
     key = f"uploads/{uuid.uuid4()}"
     objects.put(key, data, "image/jpeg")
     objects.close()

@@ -16,12 +16,12 @@ from PIL import Image
 
 from services.kit import cache, config
 from services.kit.errors import NotFound, Unavailable
+from services.kit.objects import Bucket
 from tests.workers.conftest import new_job
 from workers.ai.__main__ import Config
 from workers.ai.analyze_vision import AnalyzeVision, digest
 from workers.ai.answers import DB, Answers
 from workers.journal import Journal
-from workers.objects import Objects
 from workers.stages import Permanent
 from workers.storage import photo
 from workers.storage.image_uploader import ImageUploader
@@ -33,7 +33,7 @@ SETTINGS = {field.name.upper(): "x" for field in dataclasses.fields(Config) if f
 
 @pytest.fixture
 def objects(servers):
-    opened = Objects(**vars(servers.s3))
+    opened = Bucket(**vars(servers.s3))
     yield opened
     opened.close()
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_cleaned_ends_the_analysis_with_a_reason(objects):
 
 
 def test_a_store_that_cannot_be_reached_is_a_transient_error(servers):
-    away = Objects(**(vars(servers.s3) | {"endpoint_url": "http://127.0.0.1:1"}))
+    away = Bucket(**(vars(servers.s3) | {"endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(Unavailable):
         ImageUploader(away).run(new_job(), lambda percent: None)
     away.close()

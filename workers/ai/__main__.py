@@ -14,13 +14,13 @@ from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 from services.kit import cache, config, telemetry
 from services.kit.broker import Topology
 from services.kit.channel import connect
+from services.kit.objects import Bucket
 from workers import process, progress
 from workers.ai import answers
 from workers.ai.analyze_vision import AnalyzeVision
 from workers.ai.providers import EmbeddedModels
 from workers.ai.response_generator import ResponseGenerator
 from workers.journal import Journal
-from workers.objects import Objects
 from workers.runtime import Worker
 from workers.stages import Stage
 
@@ -69,7 +69,7 @@ def main() -> None:
     telemetry.setup("worker-ai")
     settings = config.load(Config)
     journal = Journal(settings.journal_dir)
-    objects = Objects(
+    objects = Bucket(
         settings.s3_endpoint_url,
         settings.s3_bucket,
         settings.s3_region,

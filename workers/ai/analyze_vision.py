@@ -9,10 +9,10 @@ from eco2.pipeline.v1.messages_pb2 import AnalysisJob, Sight
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit.errors import Fault
+from services.kit.objects import Bucket
 from workers.ai.answers import Answers
 from workers.ai.providers import Vision
 from workers.ai.troubles import to_end
-from workers.objects import Objects
 from workers.stages import Progress
 
 MAX_BYTES = 8 << 20
@@ -24,7 +24,7 @@ def digest(image_sha256: bytes, prompt_version: str) -> bytes:
 
 
 class AnalyzeVision:
-    def __init__(self, objects: Objects, vision: Vision, sights: Answers[Sight]):
+    def __init__(self, objects: Bucket, vision: Vision, sights: Answers[Sight]):
         self._objects, self._vision, self._sights = objects, vision, sights
 
     def run(self, job: AnalysisJob, progress: Progress) -> Outcome:

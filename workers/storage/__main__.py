@@ -13,9 +13,9 @@ from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 from services.kit import cache, config, telemetry
 from services.kit.broker import Topology
 from services.kit.channel import connect
+from services.kit.objects import Bucket
 from workers import process, progress
 from workers.journal import Journal
-from workers.objects import Objects
 from workers.runtime import Worker
 from workers.stages import Stage
 from workers.storage.image_uploader import ImageUploader
@@ -41,7 +41,7 @@ class Config:
 def main() -> None:
     telemetry.setup("worker-storage")
     settings = config.load(Config)
-    objects = Objects(
+    objects = Bucket(
         settings.s3_endpoint_url,
         settings.s3_bucket,
         settings.s3_region,

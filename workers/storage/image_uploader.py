@@ -8,7 +8,7 @@ from eco2.pipeline.v1.messages_pb2 import AnalysisJob, CleanImage
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit.errors import NotFound, ResourceExhausted
-from workers.objects import Objects
+from services.kit.objects import Bucket
 from workers.stages import Permanent, Progress
 from workers.storage import photo
 
@@ -19,13 +19,15 @@ GONE = (
 
 
 class ImageUploader:
-    def __init__(self, objects: Objects):
+    def __init__(self, objects: Bucket):
         self._objects = objects
 
     def run(self, job: AnalysisJob, progress: Progress) -> Outcome:
         try:
             uploaded = self._objects.get(job.image_key, photo.MAX_BYTES)
         except NotFound:
+            # Perhaps since an attempt that died here, so what that one made goes too.
+            self._remove(job)
             raise Permanent(*GONE) from None
         except ResourceExhausted:
             raise Permanent(*photo.TOO_LARGE) from None
@@ -33,8 +35,8 @@ class ImageUploader:
         made = photo.clean(uploaded)
         progress(70)
         image = CleanImage(
-            object_key=f"uploads/{job.user_id}/{job.image_id}/clean.jpg",
-            thumbnail_key=f"thumbnails/{job.image_id}.jpg",
+            object_key=clean_key(job),
+            thumbnail_key=thumbnail_key(job),
             sha256=hashlib.sha256(made.clean).digest(),
             width=made.width,
             height=made.height,
@@ -42,4 +44,19 @@ class ImageUploader:
         )
         self._objects.put(image.object_key, made.clean, "image/jpeg")
         self._objects.put(image.thumbnail_key, made.thumbnail, "image/jpeg")
+        # Whoever erases the user removes the original first. If that has happened, it is for us to remove the rest.
+        if self._objects.find_size(job.image_key) is None:
+            self._remove(job)
+            raise Permanent(*GONE)
         return Outcome(image=image)
+
+    def _remove(self, job: AnalysisJob) -> None:
+        self._objects.delete([clean_key(job), thumbnail_key(job)])
+
+
+def clean_key(job: AnalysisJob) -> str:
+    return f"uploads/{job.user_id}/{job.image_id}/clean.jpg"
+
+
+def thumbnail_key(job: AnalysisJob) -> str:
+    return f"thumbnails/{job.image_id}.jpg"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -19,7 +20,11 @@ from services.kit.broker.topology import Topology
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
-    """redelivered: somebody had it before and did not acknowledge it."""
+    """redelivered: somebody had it before and did not acknowledge it.
+
+    message_id: what its publisher called it. One that came without a name got one here, unless it is redelivered: then
+    it is empty.
+    """
 
     queue: str
     body: bytes
@@ -28,6 +33,7 @@ class Delivery:
     tag: int
     # The channel it came on; on any other its tag means another message.
     channel: Any = dataclasses.field(repr=False, compare=False)
+    message_id: str = ""
 
 
 class Consumer(Link):
@@ -60,6 +66,8 @@ class Consumer(Link):
         # Tag → queue.
         self._outstanding: dict[int, str] = {}
         self._consuming: list[str] = []
+        # Tags count from one again with each channel.
+        self._session = ""
         self._pauses: set[str] = set()
         self._canary, self._deaf_after_s = canary, deaf_after_s
         # When a queue was heard last, and the canaries sent to it since then.
@@ -97,6 +105,7 @@ class Consumer(Link):
         self._stop(timeout_s)
 
     def _begin(self, channel) -> None:
+        self._session = uuid.uuid4().hex
         self._outstanding.clear()
         self._consuming.clear()
         channel.add_on_cancel_callback(lambda frame: self._hang_up(AMQPError(f"cancelled by the broker: {frame}")))
@@ -122,8 +131,10 @@ class Consumer(Link):
             if headers.CANARY in told:
                 channel.basic_ack(method.delivery_tag)
                 return
-            self._outstanding[method.delivery_tag] = queue
-            self._arrived.append(Delivery(queue, body, told, method.redelivered, method.delivery_tag, channel))
+            tag = method.delivery_tag
+            self._outstanding[tag] = queue
+            name = properties.message_id or ("" if method.redelivered else f"{self._session}.{tag}")
+            self._arrived.append(Delivery(queue, body, told, method.redelivered, tag, channel, name))
             if len(self._arrived) == 1:
                 self._schedule(self._hand_over)
 

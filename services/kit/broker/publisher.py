@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import logging
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from concurrent import futures
 from concurrent.futures import Future
@@ -48,7 +49,7 @@ class Publisher(Link):
         self._unconfirmed: dict[int, tuple[Message, Future, float]] = {}
         self._refused: list[tuple[Message, Future, float]] = []
         self._returned: set[int] = set()
-        self._tag = 0
+        self._tag, self._session = 0, ""
         self._confirming = self._refusing = False
         self._thread.start()
 
@@ -83,8 +84,10 @@ class Publisher(Link):
         self._refused.clear()
 
     def _begin(self, channel) -> None:
-        self._tag = 0
-        channel.add_on_return_callback(lambda _c, _m, properties, _b: self._returned.add(int(properties.message_id)))
+        self._tag, self._session = 0, uuid.uuid4().hex
+        channel.add_on_return_callback(
+            lambda _c, _m, properties, _b: self._returned.add(int(properties.message_id.rpartition(".")[2]))
+        )
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._start_sending())
 
     def _start_sending(self) -> None:
@@ -99,7 +102,7 @@ class Publisher(Link):
             properties = pika.BasicProperties(
                 delivery_mode=2,
                 headers=dict(message.headers),
-                message_id=str(self._tag),
+                message_id=f"{self._session}.{self._tag}",
                 expiration=None if message.ttl_ms is None else str(message.ttl_ms),
             )
             exchange = message.exchange or self._topology.exchange

@@ -1,15 +1,17 @@
 """Tokens that may be spent on models, by one user and by all, counted in Redis.
 
-Each budget is one hash, `llm:budget:user:<user_id>` and `llm:budget:all`: `window` names its window, which begins with
-the first call and ends with the key's TTL, `used` are the tokens spent in it, `held` those of calls under way. A call
-holds the most it may cost before it is made and settles for what it did cost, in one script each, so that however many
-run at once used + held never passes the limit. What a process held that died stays held until the window ends.
+Each budget is one hash, `llm:budget:user:<SHA-256 of the user id>`, so that no call under way names a user who has been
+erased, and `llm:budget:all`: `window` names its window, which begins with the first call and ends with the key's TTL,
+`used` are the tokens spent in it, `held` those of calls under way. A call holds the most it may cost before it is made
+and settles for what it did cost, in one script each, so that however many run at once used + held never passes the
+limit. What a process held that died stays held until the window ends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Iterator
 
@@ -129,7 +131,7 @@ ALL_KEY = "llm:budget:all"
 
 
 def user_key(user_id: str) -> str:
-    return f"llm:budget:user:{user_id}"
+    return f"llm:budget:user:{hashlib.sha256(user_id.encode()).hexdigest()}"
 
 
 def _refusal(whose: str, why: str, left_ms: int) -> ResourceExhausted:

@@ -16,6 +16,7 @@ from eco2.auth.v1 import auth_pb2 as pb
 
 from services.auth import rpc, throttle, tokens
 from services.auth.account import Account
+from services.auth.internal import AuthInternal
 from services.auth.keys import KeyRing, SigningKeys
 from services.auth.providers import Providers
 from services.auth.sessions import Sessions
@@ -99,6 +100,7 @@ def build(
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
         (account_pb2_grpc.add_AccountServiceServicer_to_server, account),
         (internal_pb2_grpc.add_SignInInternalServiceServicer_to_server, sign_in),
+        (internal_pb2_grpc.add_AuthInternalServiceServicer_to_server, AuthInternal(db, sessions)),
     ]
     return Parts(services, revocations, ring, signs, woken)
 
@@ -110,6 +112,7 @@ class Replica:
     auth: auth_pb2_grpc.AuthServiceStub
     account: account_pb2_grpc.AccountServiceStub
     sign_in: internal_pb2_grpc.SignInInternalServiceStub
+    internal: internal_pb2_grpc.AuthInternalServiceStub
     db: Database
     parts: Parts
 
@@ -150,6 +153,7 @@ def start(database, serve, clock, redis_url):
             auth_pb2_grpc.AuthServiceStub(channel),
             account_pb2_grpc.AccountServiceStub(channel),
             internal_pb2_grpc.SignInInternalServiceStub(channel),
+            internal_pb2_grpc.AuthInternalServiceStub(channel),
             db,
             parts,
         )

@@ -7,9 +7,10 @@ import pytest
 from eco2.auth.v1 import account_pb2 as account_pb
 from eco2.auth.v1 import auth_pb2 as pb
 
-from services.auth.chores import Chore, Herald, Purge
+from services.auth.chores import Herald, Purge
 from services.auth.throttle import Limit, Limits
 from services.kit import errors
+from services.kit.chores import Chore
 from tests.conftest import eventually
 from tests.services.auth.conftest import PASSWORD, bearing, claims_of, from_address, login, refresh, register
 

@@ -234,6 +234,7 @@ def test_bad_keys_are_configuration_errors_that_do_not_repeat_them(bad):
         "API_AUTH_DB_URL": "postgresql://",
         "REDIS_URL": "redis://",
         "LOGIN_ACCOUNT_LIMIT": "10 in 5 minutes",
+        "RABBITMQ_URL": "amqp://",
         "JWT_KEY": bad,
         "REFRESH_TOKEN_KEY": "short",
     }

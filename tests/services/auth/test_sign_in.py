@@ -8,9 +8,11 @@ from urllib.parse import parse_qsl, urlsplit
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from eco2.auth.v1 import auth_pb2, internal_pb2
+from eco2.auth.v1 import auth_pb2, events_pb2, internal_pb2
 
 from services.auth import providers, tokens
+from services.auth.leave_store import list_registrations
+from services.auth.outbox import REGISTERED, pack
 from services.auth.providers import Providers
 from services.auth.throttle import Limit, Limits
 from services.kit import errors
@@ -89,6 +91,28 @@ def test_a_person_signs_in_and_is_the_same_the_next_time(replica, fakes, owner, 
     assert username.startswith(f"{name}-")
     # Naver vouches for no address.
     assert email == (None if name == "naver" else "Mina@example.com")
+
+
+def test_the_first_sign_in_is_told_to_others_and_no_later_one(replica, fakes, owner):
+    made = user_id(sign_in(replica, fakes["google"]))
+    waiting = "SELECT user_id::text FROM auth.registrations"
+    assert owner.execute(waiting).fetchall() == [(made,)]
+    with replica.db.writing() as tx:
+        [event] = [pack(row) for row in list_registrations(tx, 10)]
+    told = events_pb2.UserRegistered.FromString(event.body)
+    [username] = owner.execute("SELECT username FROM auth.users").fetchone()
+    assert (event.routing_key, told.user_id, told.username) == (REGISTERED, made, username)
+    assert user_id(sign_in(replica, fakes["google"])) == made
+    assert owner.execute(waiting).fetchall() == [(made,)]
+
+
+def test_what_was_not_registered_is_told_to_nobody(replica, fakes, owner):
+    """The event goes with the account: a first sign-in that fails at its last statement leaves neither."""
+    owner.execute("ALTER TABLE auth.social_accounts ADD CONSTRAINT nobody CHECK (false)")
+    with pytest.raises(errors.Fault):
+        sign_in(replica, fakes["google"])
+    for table in ("users", "registrations"):
+        assert owner.execute(f"SELECT count(*) FROM auth.{table}").fetchone() == (0,)
 
 
 def test_the_same_subject_at_another_provider_is_another_person(replica, fakes):

@@ -230,7 +230,11 @@ def test_an_erased_person_occurs_nowhere(house):
     create(house, OTHER)
     erase = internal_pb2.EraseUserRequest(user_id=str(USER))
     assert house.internal.EraseUser(erase).removed_count == 2
-    assert house.internal.EraseUser(erase).removed_count == 0
+    # Idempotent, and the sum stays.
+    assert house.internal.EraseUser(erase).removed_count == 2
+    with pytest.raises(Unauthenticated) as caught:
+        create(house)
+    assert caught.value.reason == "ACCOUNT_ERASED"
     with house.database.reading() as connection:
         tables = connection.execute(
             sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'locations' AND tablename <> 'alembic_version'")

@@ -2,91 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from concurrent import futures
 from datetime import UTC, datetime, timedelta
 
-import psycopg
+import pika
 import pytest
-from eco2.pipeline.v1.messages_pb2 import AnalysisJob, Stage
-from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc
+from eco2.pipeline.v1.messages_pb2 import AnalysisJob
+from eco2.tasks.v1 import internal_pb2
 from eco2.tasks.v1 import tasks_pb2 as pb
 from eco2.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
 from services.kit import errors
-from services.kit.broker import Consumer, Message, Publisher, Topology
-from services.kit.channel import connect
-from services.kit.server import Server
-from services.tasks import dead_letters, replay, rpc
+from services.kit.broker import Consumer, Delivery, Message, Publisher
+from services.tasks import dead_letters, rpc
 from services.tasks.drain import Drain
 from tests.conftest import as_user, eventually
-
-WAIT_S = 30
-TOPOLOGY = Topology.of(Stage.DESCRIPTOR)
-FIRST, SECOND = TOPOLOGY.queues[:2]
-
-
-class Service:
-    """The service, its broker, and what is stored."""
-
-    def __init__(self, target, channel, publisher, owner):
-        self.target, self.publisher, self.owner = target, publisher, owner
-        self.public = pb_grpc.TasksServiceStub(channel)
-        self.internal = internal_pb2_grpc.TasksInternalServiceStub(channel)
-
-    def bury(self, user_id, queue: str = FIRST, reason: str = "GAVE_UP", attempt: int = 5, **headers) -> str:
-        """A dead letter as a worker sends it; its task_id."""
-        ids = {name: str(uuid.uuid4()) for name in ("analysis_id", "image_id")}
-        job = AnalysisJob(user_id=str(user_id), image_key="k", language_code="ko", **ids)
-        told = {"x-attempt": attempt, "x-reason": reason, "x-error": "broken", "x-stack": "in f", "x-request-id": "r1"}
-        self.send(Message(queue, job.SerializeToString(), told | headers, TOPOLOGY.dead))
-        return f"{job.analysis_id}:{queue.removesuffix('_queue')}"
-
-    def send(self, *messages: Message) -> None:
-        for sent in self.publisher.publish(messages):
-            sent.result(WAIT_S)
-
-    def count(self) -> int:
-        return self.owner.execute("SELECT count(*) FROM tasks.dead_letters").fetchone()[0]
-
-    def arrived(self, number: int) -> None:
-        eventually(lambda: self.count() == number)
-
-    def list(self, user_id, **fields) -> list[pb.DeadLetter]:
-        request = pb.ListDeadLettersRequest(**fields)
-        return list(self.public.ListDeadLetters(request, metadata=as_user(user_id)).dead_letters)
-
-    def replay(self, user_id, **fields) -> pb.ReplayDeadLettersResponse:
-        return self.public.ReplayDeadLetters(pb.ReplayDeadLettersRequest(**fields), metadata=as_user(user_id))
-
-    def replay_any(self, **fields) -> internal_pb2.ReplayAnyDeadLettersResponse:
-        request = internal_pb2.ReplayAnyDeadLettersRequest(operator="mina", replay=fields)
-        return self.internal.ReplayAnyDeadLetters(request)
-
-
-@pytest.fixture
-def publisher(rabbitmq_url):
-    opened = Publisher(rabbitmq_url, TOPOLOGY, timeout_s=replay.CONFIRM_S - 1)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def service(postgres, database_name, database, rabbitmq_url, publisher):
-    db = database("tasks")
-    services = [
-        (pb_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db, publisher)),
-        (internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, rpc.TasksInternal(db, publisher)),
-    ]
-    server = Server("127.0.0.1:0", services).start()
-    target = f"127.0.0.1:{server.port}"
-    drain = Drain(db, rabbitmq_url, TOPOLOGY)
-    drain.start()
-    with connect(target, timeout_s=20) as channel, psycopg.connect(postgres.url(database_name), autocommit=True) as own:
-        yield Service(target, channel, publisher, own)
-    server.stop(grace_s=0)
-    drain.close()
+from tests.services.tasks.conftest import FIRST, SECOND, TOPOLOGY
 
 
 @pytest.fixture
@@ -159,6 +93,81 @@ def test_what_is_no_job_or_breaks_every_worker_is_kept_too(service, rabbitmq_url
     assert by_reason["MALFORMED"].payload == b"\xff\0"
     assert by_reason["MALFORMED"].error == "nul \ufffd in it"
     assert {each.task_id for each in letters} == {""}
+
+
+def test_equal_bytes_that_are_no_job_are_each_kept_and_a_copy_is_not(service, rabbitmq_url):
+    """As they come from workers, and as somebody else's client sends them, without a name."""
+    told = {"x-attempt": 1, "x-reason": "MALFORMED"}
+    service.send(*[Message(FIRST, b"garbage", told, TOPOLOGY.dead)] * 3)
+    service.arrived(3)
+    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(rabbitmq_url))) as connection:
+        channel = connection.channel()
+        for _ in range(3):
+            channel.basic_publish(TOPOLOGY.dead, FIRST, b"garbage", pika.BasicProperties(headers=told))
+        channel.basic_publish(TOPOLOGY.dead, SECOND, b"garbage")
+    service.arrived(7)
+
+
+def delivery(**fields) -> Delivery:
+    given = {"queue": f"{FIRST}.dead", "body": b"garbage", "headers": {}, "redelivered": False, "tag": 1} | fields
+    return Delivery(channel=None, **given)
+
+
+def test_what_is_drained_again_is_kept_once_although_it_is_no_job(database, service, rabbitmq_url):
+    drain = Drain(database("tasks"), rabbitmq_url, TOPOLOGY)
+    first = [delivery(message_id="a.1"), delivery(message_id="a.2")]
+    for _ in range(2):
+        drain._keep(first)
+        assert service.count() == 2
+    # Nameless and had before: it may have been kept under the name that it got then.
+    again = delivery(redelivered=True)
+    drain._keep([again, again])
+    assert service.count() == 2
+    other = delivery(redelivered=True, body=b"other garbage")
+    for _ in range(2):
+        drain._keep([other, other])
+        assert service.count() == 3
+
+
+def test_one_can_be_looked_at_and_replayed_by_its_id(service, user_id, worked):
+    mine, theirs = service.bury(user_id), service.bury(uuid.uuid4())
+    service.bury(user_id, SECOND)
+    service.send(Message(FIRST, b"no job", {"x-reason": "MALFORMED"}, TOPOLOGY.dead))
+    service.arrived(4)
+    letters = service.internal.ListAnyDeadLetters(internal_pb2.ListAnyDeadLettersRequest()).dead_letters
+    ids = {each.task_id: each.dead_letter_id for each in letters}
+
+    def look(dead_letter_id: str) -> pb.DeadLetter:
+        request = pb.GetDeadLetterRequest(dead_letter_id=dead_letter_id)
+        return service.public.GetDeadLetter(request, metadata=as_user(user_id)).dead_letter
+
+    for _ in range(2):
+        shown = look(ids[mine])
+        assert (shown.task_id, shown.attempt, shown.stack, shown.payload) == (mine, 5, "", b"")
+        assert not shown.HasField("replay_time")
+    for absent in (ids[theirs], ids[""], str(uuid.uuid4())):
+        for call in (look, lambda each: service.replay(user_id, dead_letter_id=each)):
+            with pytest.raises(errors.NotFound) as caught:
+                call(absent)
+            assert caught.value.reason == "DEAD_LETTER_NOT_FOUND"
+    asked = internal_pb2.GetAnyDeadLetterRequest(dead_letter_id=ids[theirs])
+    assert service.internal.GetAnyDeadLetter(asked).dead_letter.stack == "in f"
+    assert len(service.replay(user_id, dead_letter_id=ids[mine], dry_run=True).dead_letters) == 1
+    [replayed] = service.replay(user_id, dead_letter_id=ids[mine]).dead_letters
+    assert replayed.task_id == mine
+    # Repeated, it does nothing.
+    assert not service.replay(user_id, dead_letter_id=ids[mine]).dead_letters
+    assert not service.replay(user_id, dead_letter_id=ids[mine], queue=SECOND).dead_letters
+    [whole] = service.replay_any(dead_letter_id=ids[""]).dead_letters
+    assert whole.payload == b"no job"
+    assert {body for *_, body in worked(2)} >= {b"no job"}
+    for request in (pb.GetDeadLetterRequest(dead_letter_id="x"), pb.GetDeadLetterRequest()):
+        with pytest.raises(errors.InvalidArgument, match="dead_letter_id"):
+            service.public.GetDeadLetter(request, metadata=as_user(user_id))
+    with pytest.raises(errors.InvalidArgument, match="dead_letter_id"):
+        service.replay(user_id, dead_letter_id="x")
+    with pytest.raises(errors.Unauthenticated):
+        service.public.GetDeadLetter(pb.GetDeadLetterRequest(dead_letter_id=ids[mine]))
 
 
 def test_everybody_sees_and_replays_only_their_own(service, user_id, worked):
@@ -267,6 +276,13 @@ def test_the_command_lists_and_replays(service, user_id, worked, monkeypatch, ca
     assert dead_letters.main(["replay", "--queue", FIRST, "--operator", "mina"]) == 0
     assert len(worked(3)) == 3
     assert {each.replayed_by for each in service.list(user_id, show_replayed=True)} == {"operator:mina"}
+    chosen = shown[0]["dead_letter_id"]
+    capsys.readouterr()
+    assert dead_letters.main(["peek", chosen]) == 0
+    assert json.loads(capsys.readouterr().out)["payload"] == shown[0]["payload"]
+    assert dead_letters.main(["peek", str(uuid.uuid4())]) == 1
+    assert dead_letters.main(["replay", "--id", chosen, "--operator", "mina"]) == 0
+    assert "DEAD_LETTER_NOT_FOUND" in capsys.readouterr().err
     assert dead_letters.main(["replay"]) == 1
     assert "task_id" in capsys.readouterr().err
 

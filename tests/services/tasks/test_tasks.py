@@ -6,15 +6,11 @@ import time
 from concurrent import futures
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 import uuid_utils.compat as uuids
-from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc
 from eco2.tasks.v1 import tasks_pb2 as pb
-from eco2.tasks.v1 import tasks_pb2_grpc as pb_grpc
 
 from services.kit import errors
-from services.tasks import rpc
 from tests.conftest import as_user
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,68 +18,6 @@ PENDING, RUNNING = pb.TASK_STATE_PENDING, pb.TASK_STATE_RUNNING
 SUCCESS, FAILURE = pb.TASK_STATE_SUCCESS, pb.TASK_STATE_FAILURE
 QUEUED, STARTED = pb.TASK_EVENT_TYPE_QUEUED, pb.TASK_EVENT_TYPE_STARTED
 COMPLETED, FAILED = pb.TASK_EVENT_TYPE_COMPLETED, pb.TASK_EVENT_TYPE_FAILED
-
-
-class Service:
-    """The public and the internal stub, and what is stored."""
-
-    def __init__(self, channel, owner):
-        self.public = pb_grpc.TasksServiceStub(channel)
-        self.internal = internal_pb2_grpc.TasksInternalServiceStub(channel)
-        self.owner = owner
-
-    def sync(self, *tasks: pb.Task) -> int:
-        return self.internal.SyncTasks(internal_pb2.SyncTasksRequest(tasks=tasks)).changed
-
-    def get(self, user_id, task_id: str) -> pb.Task:
-        return self.public.GetTask(pb.GetTaskRequest(task_id=task_id), metadata=as_user(user_id)).task
-
-    def events(self, user_id, task_id: str) -> list[tuple[int, int]]:
-        request = pb.ListTaskEventsRequest(task_id=task_id)
-        answer = self.public.ListTaskEvents(request, metadata=as_user(user_id))
-        return [(event.attempt, event.type) for event in answer.events]
-
-    def listed(self, user_id, **fields) -> list[str]:
-        """The ids on all pages."""
-        found, token = [], ""
-        while True:
-            request = pb.ListTasksRequest(page_token=token, **fields)
-            answer = self.public.ListTasks(request, metadata=as_user(user_id))
-            found += [task.task_id for task in answer.tasks]
-            token = answer.next_page_token
-            if not token:
-                return found
-
-    def rows(self) -> list[tuple]:
-        return self.owner.execute("""
-            SELECT task_id, status, attempt, worker_name, user_id, result, error, created_at, started_at, completed_at,
-                next_attempt_at
-            FROM tasks.task_results ORDER BY task_id
-        """).fetchall()
-
-    def history(self) -> list[tuple]:
-        return self.owner.execute("""
-            SELECT task_id, attempt, event_type, timestamp, event_data FROM tasks.task_history ORDER BY 1, 2, 3
-        """).fetchall()
-
-    def forget(self) -> None:
-        self.owner.execute("TRUNCATE tasks.task_results, tasks.task_history")
-
-
-@pytest.fixture
-def tasks(postgres, database_name, database, serve):
-    db = database("tasks")
-    channel = serve(
-        (pb_grpc.add_TasksServiceServicer_to_server, rpc.Tasks(db, publisher=None)),
-        (internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, rpc.TasksInternal(db, publisher=None)),
-    )
-    with psycopg.connect(postgres.url(database_name), autocommit=True) as owner:
-        yield Service(channel, owner)
-
-
-@pytest.fixture
-def user_id():
-    return uuids.uuid7()
 
 
 def at(seconds: float) -> datetime:

@@ -8,7 +8,7 @@ import hashlib
 import threading
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import uuid_utils.compat as uuids
@@ -16,11 +16,14 @@ from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import internal_pb2_grpc, waste_pb2, waste_pb2_grpc
 
 from services.kit import cache, server
-from services.kit.broker import Publisher, Topology
+from services.kit.broker import Publisher, Relay, Topology
+from services.kit.broker.relay import CONFIRM_S
+from services.kit.objects import Bucket
+from services.waste.erasure import Eraser
+from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
-from services.waste.relay import CONFIRM_S, Relay
-from services.waste.rpc import Waste
-from services.waste.s3 import Bucket
+from services.waste.removal import Remover
+from services.waste.rpc import UPLOAD_S, Waste
 from tests.conftest import as_user
 
 PHOTO = b"not really a photo, but the store does not care" * 10
@@ -29,6 +32,16 @@ WAITS = frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalys
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+class Clock:
+    """The real time, and what a test adds to it."""
+
+    def __init__(self):
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
 
 
 @dataclasses.dataclass
@@ -41,6 +54,9 @@ class Running:
     draining: threading.Event
     bucket: Bucket
     listener: cache.Listener
+    eraser: Eraser
+    remover: Remover
+    clock: Clock
 
     def upload(self, user_id, photo: bytes = PHOTO) -> str:
         """Announce and PUT a photo; gives its image_id."""
@@ -90,13 +106,15 @@ def waste(servers, database, serve, topology):
     redis = cache.connect(servers.redis_url, 1)
     channel_name = f"test.{uuids.uuid7()}"
     board, listener = cache.Board(redis, channel_name, 60), cache.Listener(redis, channel_name)
-    bucket = Bucket(s3.endpoint_url, "", s3.bucket, s3.region, s3.access_key_id, s3.secret_access_key)
+    bucket, clock = Bucket(**vars(s3)), Clock()
+    eraser = Eraser(store, bucket, board, UPLOAD_S, clock)
     publisher = Publisher(servers.rabbitmq_url, topology, timeout_s=CONFIRM_S - 1)
-    relay, draining = Relay(store, publisher), threading.Event()
-    public = Waste(store, bucket, board, listener, relay.wake, draining, now)
+    relay, draining = Relay(store, publisher, OUTBOX), threading.Event()
+    remover = Remover(store, bucket, UPLOAD_S, clock)
+    public = Waste(store, bucket, board, listener, relay.wake, remover, draining, now)
     channel = serve(
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
-        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(store, board, now)),
+        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(store, board, eraser.erase, now)),
         pools=[server.Pool(WAITS, limit=4, reason="TOO_MANY_WAITERS")],
         draining=draining,
     )
@@ -109,6 +127,9 @@ def waste(servers, database, serve, topology):
         draining,
         bucket,
         listener,
+        eraser,
+        remover,
+        clock,
     )
     publisher.close()
     listener.close()

@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 from eco2.pipeline.v1 import messages_pb2
 
-from services.kit.broker import Consumer
+from services.kit.broker import Consumer, Relay
 from services.kit.errors import Unavailable
 from services.waste import store
-from services.waste.relay import Relay
+from services.waste.outbox import OUTBOX
 from tests.conftest import eventually
 from tests.services.waste.conftest import now
 
@@ -45,7 +45,7 @@ def test_a_committed_message_is_published_and_forgotten(waste, user_id, received
 def test_several_relays_publish_each_message_once(waste, user_id, received):
     image_id = waste.upload(user_id)
     made = {waste.start(user_id, image_id=image_id).analysis_id for _ in range(30)}
-    relays = [Relay(waste.database, waste.relay._publisher) for _ in range(3)]
+    relays = [Relay(waste.database, waste.relay._publisher, OUTBOX) for _ in range(3)]
     threads = [threading.Thread(target=relay.relay) for relay in relays]
     for thread in threads:
         thread.start()

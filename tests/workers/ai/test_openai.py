@@ -19,6 +19,7 @@ from PIL import Image
 from services.kit import llm
 from services.kit.channel import connect
 from services.kit.errors import Fault, Unavailable
+from services.kit.objects import Bucket
 from tests import openai_api as api_of
 from tests.workers.ai.conftest import verbatim
 from tests.workers.conftest import new_job
@@ -27,7 +28,6 @@ from workers.ai.analyze_vision import AnalyzeVision
 from workers.ai.answers import Answers
 from workers.ai.openai_language import PROMPT_VERSION, OpenAILanguage, lines_of
 from workers.ai.openai_vision import Items, OpenAIEyes
-from workers.objects import Objects
 from workers.stages import Permanent
 
 USER = str(uuid.uuid4())
@@ -44,7 +44,7 @@ def eyes(client, recycle_info, openai_api) -> OpenAIEyes:
 
 @pytest.fixture
 def objects(servers):
-    opened = Objects(**vars(servers.s3))
+    opened = Bucket(**vars(servers.s3))
     yield opened
     opened.close()
 

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eco2.auth.v1 import auth_pb2 as eco2_dot_auth_dot_v1_dot_auth__pb2
+from eco2.auth.v1 import events_pb2 as eco2_dot_auth_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65\x63o2/auth/v1/internal.proto\x12\x0c\x65\x63o2.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17\x65\x63o2/auth/v1/auth.proto\"\xbd\x01\n\x12StartSignInRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14\x12\x1e\n\x0credirect_uri\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x35\n\x0e\x63ode_challenge\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^([A-Za-z0-9_-]{43})?$\x12\x19\n\x07\x62rowser\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18-\"0\n\x13StartSignInResponse\x12\x19\n\x11\x61uthorization_url\x18\x01 \x01(\t\"\xb8\x01\n\x13\x46inishSignInRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14\x12\x19\n\x05state\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x04\x63ode\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x19\n\x07\x62rowser\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x1c\n\nuser_agent\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\"\x82\x01\n\x14\x46inishSignInResponse\x12\x14\n\x0credirect_uri\x18\x01 \x01(\t\x12\x0e\n\x04\x63ode\x18\x02 \x01(\tH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.eco2.auth.v1.TokensH\x00\x12\x11\n\x07\x66\x61ilure\x18\x04 \x01(\tH\x00\x42\t\n\x07outcome2\xc2\x01\n\x15SignInInternalService\x12R\n\x0bStartSignIn\x12 .eco2.auth.v1.StartSignInRequest\x1a!.eco2.auth.v1.StartSignInResponse\x12U\n\x0c\x46inishSignIn\x12!.eco2.auth.v1.FinishSignInRequest\x1a\".eco2.auth.v1.FinishSignInResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65\x63o2/auth/v1/internal.proto\x12\x0c\x65\x63o2.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17\x65\x63o2/auth/v1/auth.proto\x1a\x19\x65\x63o2/auth/v1/events.proto\"\xbd\x01\n\x12StartSignInRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14\x12\x1e\n\x0credirect_uri\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x35\n\x0e\x63ode_challenge\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^([A-Za-z0-9_-]{43})?$\x12\x19\n\x07\x62rowser\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18-\"0\n\x13StartSignInResponse\x12\x19\n\x11\x61uthorization_url\x18\x01 \x01(\t\"\xb8\x01\n\x13\x46inishSignInRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14\x12\x19\n\x05state\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x16\n\x04\x63ode\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x19\n\x07\x62rowser\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x18\n\x07\x61\x64\x64ress\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18-\x12\x1c\n\nuser_agent\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\"\x82\x01\n\x14\x46inishSignInResponse\x12\x14\n\x0credirect_uri\x18\x01 \x01(\t\x12\x0e\n\x04\x63ode\x18\x02 \x01(\tH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.eco2.auth.v1.TokensH\x00\x12\x11\n\x07\x66\x61ilure\x18\x04 \x01(\tH\x00\x42\t\n\x07outcome\"3\n\x16GetRegistrationRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"M\n\x17GetRegistrationResponse\x12\x32\n\x0cregistration\x18\x01 \x01(\x0b\x32\x1c.eco2.auth.v1.UserRegistered\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\xc2\x01\n\x15SignInInternalService\x12R\n\x0bStartSignIn\x12 .eco2.auth.v1.StartSignInRequest\x1a!.eco2.auth.v1.StartSignInResponse\x12U\n\x0c\x46inishSignIn\x12!.eco2.auth.v1.FinishSignInRequest\x1a\".eco2.auth.v1.FinishSignInResponse2\xc3\x01\n\x13\x41uthInternalService\x12^\n\x0fGetRegistration\x12$.eco2.auth.v1.GetRegistrationRequest\x1a%.eco2.auth.v1.GetRegistrationResponse\x12L\n\tEraseUser\x12\x1e.eco2.auth.v1.EraseUserRequest\x1a\x1f.eco2.auth.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,14 +56,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINISHSIGNINREQUEST'].fields_by_name['address']._serialized_options = b'\272H\004r\002\030-'
   _globals['_FINISHSIGNINREQUEST'].fields_by_name['user_agent']._loaded_options = None
   _globals['_FINISHSIGNINREQUEST'].fields_by_name['user_agent']._serialized_options = b'\272H\005r\003\030\320\017'
-  _globals['_STARTSIGNINREQUEST']._serialized_start=100
-  _globals['_STARTSIGNINREQUEST']._serialized_end=289
-  _globals['_STARTSIGNINRESPONSE']._serialized_start=291
-  _globals['_STARTSIGNINRESPONSE']._serialized_end=339
-  _globals['_FINISHSIGNINREQUEST']._serialized_start=342
-  _globals['_FINISHSIGNINREQUEST']._serialized_end=526
-  _globals['_FINISHSIGNINRESPONSE']._serialized_start=529
-  _globals['_FINISHSIGNINRESPONSE']._serialized_end=659
-  _globals['_SIGNININTERNALSERVICE']._serialized_start=662
-  _globals['_SIGNININTERNALSERVICE']._serialized_end=856
+  _globals['_GETREGISTRATIONREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETREGISTRATIONREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STARTSIGNINREQUEST']._serialized_start=127
+  _globals['_STARTSIGNINREQUEST']._serialized_end=316
+  _globals['_STARTSIGNINRESPONSE']._serialized_start=318
+  _globals['_STARTSIGNINRESPONSE']._serialized_end=366
+  _globals['_FINISHSIGNINREQUEST']._serialized_start=369
+  _globals['_FINISHSIGNINREQUEST']._serialized_end=553
+  _globals['_FINISHSIGNINRESPONSE']._serialized_start=556
+  _globals['_FINISHSIGNINRESPONSE']._serialized_end=686
+  _globals['_GETREGISTRATIONREQUEST']._serialized_start=688
+  _globals['_GETREGISTRATIONREQUEST']._serialized_end=739
+  _globals['_GETREGISTRATIONRESPONSE']._serialized_start=741
+  _globals['_GETREGISTRATIONRESPONSE']._serialized_end=818
+  _globals['_ERASEUSERREQUEST']._serialized_start=820
+  _globals['_ERASEUSERREQUEST']._serialized_end=865
+  _globals['_ERASEUSERRESPONSE']._serialized_start=867
+  _globals['_ERASEUSERRESPONSE']._serialized_end=909
+  _globals['_SIGNININTERNALSERVICE']._serialized_start=912
+  _globals['_SIGNININTERNALSERVICE']._serialized_end=1106
+  _globals['_AUTHINTERNALSERVICE']._serialized_start=1109
+  _globals['_AUTHINTERNALSERVICE']._serialized_end=1304
 # @@protoc_insertion_point(module_scope)

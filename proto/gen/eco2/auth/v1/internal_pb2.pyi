@@ -1,5 +1,6 @@
 from buf.validate import validate_pb2 as _validate_pb2
 from eco2.auth.v1 import auth_pb2 as _auth_pb2
+from eco2.auth.v1 import events_pb2 as _events_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
@@ -54,3 +55,27 @@ class FinishSignInResponse(_message.Message):
     tokens: _auth_pb2.Tokens
     failure: str
     def __init__(self, redirect_uri: _Optional[str] = ..., code: _Optional[str] = ..., tokens: _Optional[_Union[_auth_pb2.Tokens, _Mapping]] = ..., failure: _Optional[str] = ...) -> None: ...
+
+class GetRegistrationRequest(_message.Message):
+    __slots__ = ("user_id",)
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    def __init__(self, user_id: _Optional[str] = ...) -> None: ...
+
+class GetRegistrationResponse(_message.Message):
+    __slots__ = ("registration",)
+    REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    registration: _events_pb2.UserRegistered
+    def __init__(self, registration: _Optional[_Union[_events_pb2.UserRegistered, _Mapping]] = ...) -> None: ...
+
+class EraseUserRequest(_message.Message):
+    __slots__ = ("user_id",)
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    def __init__(self, user_id: _Optional[str] = ...) -> None: ...
+
+class EraseUserResponse(_message.Message):
+    __slots__ = ("removed_count",)
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    def __init__(self, removed_count: _Optional[int] = ...) -> None: ...

@@ -161,3 +161,124 @@ class SignInInternalService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AuthInternalServiceStub:
+    """For siblings only; Envoy never reaches it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetRegistration = channel.unary_unary(
+                '/eco2.auth.v1.AuthInternalService/GetRegistration',
+                request_serializer=eco2_dot_auth_dot_v1_dot_internal__pb2.GetRegistrationRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_internal__pb2.GetRegistrationResponse.FromString,
+                _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/eco2.auth.v1.AuthInternalService/EraseUser',
+                request_serializer=eco2_dot_auth_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
+
+
+class AuthInternalServiceServicer:
+    """For siblings only; Envoy never reaches it.
+    """
+
+    def GetRegistration(self, request, context):
+        """What the event of this user's registration says, for those who cannot wait for it.
+        Fails with NOT_FOUND (USER_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseUser(self, request, context):
+        """Ends all log-ins and removes the account: afterwards the user id occurs nowhere in this domain. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuthInternalServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetRegistration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegistration,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_internal__pb2.GetRegistrationRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_internal__pb2.GetRegistrationResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_internal__pb2.EraseUserRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_internal__pb2.EraseUserResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'eco2.auth.v1.AuthInternalService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('eco2.auth.v1.AuthInternalService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuthInternalService:
+    """For siblings only; Envoy never reaches it.
+    """
+
+    @staticmethod
+    def GetRegistration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AuthInternalService/GetRegistration',
+            eco2_dot_auth_dot_v1_dot_internal__pb2.GetRegistrationRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_internal__pb2.GetRegistrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AuthInternalService/EraseUser',
+            eco2_dot_auth_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eco2.tasks.v1 import tasks_pb2 as eco2_dot_tasks_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65\x63o2/tasks/v1/internal.proto\x12\reco2.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19\x65\x63o2/tasks/v1/tasks.proto\"C\n\x10SyncTasksRequest\x12/\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.eco2.tasks.v1.TaskB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x88\'\"$\n\x11SyncTasksResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x05\"P\n\x19ListAnyDeadLettersRequest\x12\x33\n\x04list\x18\x01 \x01(\x0b\x32%.eco2.tasks.v1.ListDeadLettersRequest\"f\n\x1aListAnyDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x1bReplayAnyDeadLettersRequest\x12\x1b\n\x08operator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12?\n\x06replay\x18\x02 \x01(\x0b\x32\'.eco2.tasks.v1.ReplayDeadLettersRequestB\x06\xbaH\x03\xc8\x01\x01\"h\n\x1cReplayAnyDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fremaining_count\x18\x02 \x01(\x05\x32\xc2\x02\n\x14TasksInternalService\x12N\n\tSyncTasks\x12\x1f.eco2.tasks.v1.SyncTasksRequest\x1a .eco2.tasks.v1.SyncTasksResponse\x12i\n\x12ListAnyDeadLetters\x12(.eco2.tasks.v1.ListAnyDeadLettersRequest\x1a).eco2.tasks.v1.ListAnyDeadLettersResponse\x12o\n\x14ReplayAnyDeadLetters\x12*.eco2.tasks.v1.ReplayAnyDeadLettersRequest\x1a+.eco2.tasks.v1.ReplayAnyDeadLettersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65\x63o2/tasks/v1/internal.proto\x12\reco2.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19\x65\x63o2/tasks/v1/tasks.proto\"C\n\x10SyncTasksRequest\x12/\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.eco2.tasks.v1.TaskB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x88\'\"$\n\x11SyncTasksResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x05\"P\n\x19ListAnyDeadLettersRequest\x12\x33\n\x04list\x18\x01 \x01(\x0b\x32%.eco2.tasks.v1.ListDeadLettersRequest\"f\n\x1aListAnyDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x17GetAnyStatisticsRequest\x12\x30\n\x03get\x18\x01 \x01(\x0b\x32#.eco2.tasks.v1.GetStatisticsRequest\"M\n\x18GetAnyStatisticsResponse\x12\x31\n\nstatistics\x18\x01 \x03(\x0b\x32\x1d.eco2.tasks.v1.TaskStatistics\";\n\x17GetAnyDeadLetterRequest\x12 \n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x18GetAnyDeadLetterResponse\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\"{\n\x1bReplayAnyDeadLettersRequest\x12\x1b\n\x08operator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12?\n\x06replay\x18\x02 \x01(\x0b\x32\'.eco2.tasks.v1.ReplayDeadLettersRequestB\x06\xbaH\x03\xc8\x01\x01\"h\n\x1cReplayAnyDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fremaining_count\x18\x02 \x01(\x05\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\xdc\x04\n\x14TasksInternalService\x12N\n\tSyncTasks\x12\x1f.eco2.tasks.v1.SyncTasksRequest\x1a .eco2.tasks.v1.SyncTasksResponse\x12i\n\x12ListAnyDeadLetters\x12(.eco2.tasks.v1.ListAnyDeadLettersRequest\x1a).eco2.tasks.v1.ListAnyDeadLettersResponse\x12\x63\n\x10GetAnyStatistics\x12&.eco2.tasks.v1.GetAnyStatisticsRequest\x1a\'.eco2.tasks.v1.GetAnyStatisticsResponse\x12\x63\n\x10GetAnyDeadLetter\x12&.eco2.tasks.v1.GetAnyDeadLetterRequest\x1a\'.eco2.tasks.v1.GetAnyDeadLetterResponse\x12o\n\x14ReplayAnyDeadLetters\x12*.eco2.tasks.v1.ReplayAnyDeadLettersRequest\x1a+.eco2.tasks.v1.ReplayAnyDeadLettersResponse\x12N\n\tEraseUser\x12\x1f.eco2.tasks.v1.EraseUserRequest\x1a .eco2.tasks.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SYNCTASKSREQUEST'].fields_by_name['tasks']._loaded_options = None
   _globals['_SYNCTASKSREQUEST'].fields_by_name['tasks']._serialized_options = b'\272H\010\222\001\005\010\001\020\210\''
+  _globals['_GETANYDEADLETTERREQUEST'].fields_by_name['dead_letter_id']._loaded_options = None
+  _globals['_GETANYDEADLETTERREQUEST'].fields_by_name['dead_letter_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_REPLAYANYDEADLETTERSREQUEST'].fields_by_name['operator']._loaded_options = None
   _globals['_REPLAYANYDEADLETTERSREQUEST'].fields_by_name['operator']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_REPLAYANYDEADLETTERSREQUEST'].fields_by_name['replay']._loaded_options = None
   _globals['_REPLAYANYDEADLETTERSREQUEST'].fields_by_name['replay']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_SYNCTASKSREQUEST']._serialized_start=103
   _globals['_SYNCTASKSREQUEST']._serialized_end=170
   _globals['_SYNCTASKSRESPONSE']._serialized_start=172
@@ -47,10 +51,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTANYDEADLETTERSREQUEST']._serialized_end=290
   _globals['_LISTANYDEADLETTERSRESPONSE']._serialized_start=292
   _globals['_LISTANYDEADLETTERSRESPONSE']._serialized_end=394
-  _globals['_REPLAYANYDEADLETTERSREQUEST']._serialized_start=396
-  _globals['_REPLAYANYDEADLETTERSREQUEST']._serialized_end=519
-  _globals['_REPLAYANYDEADLETTERSRESPONSE']._serialized_start=521
-  _globals['_REPLAYANYDEADLETTERSRESPONSE']._serialized_end=625
-  _globals['_TASKSINTERNALSERVICE']._serialized_start=628
-  _globals['_TASKSINTERNALSERVICE']._serialized_end=950
+  _globals['_GETANYSTATISTICSREQUEST']._serialized_start=396
+  _globals['_GETANYSTATISTICSREQUEST']._serialized_end=471
+  _globals['_GETANYSTATISTICSRESPONSE']._serialized_start=473
+  _globals['_GETANYSTATISTICSRESPONSE']._serialized_end=550
+  _globals['_GETANYDEADLETTERREQUEST']._serialized_start=552
+  _globals['_GETANYDEADLETTERREQUEST']._serialized_end=611
+  _globals['_GETANYDEADLETTERRESPONSE']._serialized_start=613
+  _globals['_GETANYDEADLETTERRESPONSE']._serialized_end=687
+  _globals['_REPLAYANYDEADLETTERSREQUEST']._serialized_start=689
+  _globals['_REPLAYANYDEADLETTERSREQUEST']._serialized_end=812
+  _globals['_REPLAYANYDEADLETTERSRESPONSE']._serialized_start=814
+  _globals['_REPLAYANYDEADLETTERSRESPONSE']._serialized_end=918
+  _globals['_ERASEUSERREQUEST']._serialized_start=920
+  _globals['_ERASEUSERREQUEST']._serialized_end=965
+  _globals['_ERASEUSERRESPONSE']._serialized_start=967
+  _globals['_ERASEUSERRESPONSE']._serialized_end=1009
+  _globals['_TASKSINTERNALSERVICE']._serialized_start=1012
+  _globals['_TASKSINTERNALSERVICE']._serialized_end=1616
 # @@protoc_insertion_point(module_scope)

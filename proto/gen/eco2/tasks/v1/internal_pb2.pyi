@@ -34,6 +34,30 @@ class ListAnyDeadLettersResponse(_message.Message):
     next_page_token: str
     def __init__(self, dead_letters: _Optional[_Iterable[_Union[_tasks_pb2.DeadLetter, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetAnyStatisticsRequest(_message.Message):
+    __slots__ = ("get",)
+    GET_FIELD_NUMBER: _ClassVar[int]
+    get: _tasks_pb2.GetStatisticsRequest
+    def __init__(self, get: _Optional[_Union[_tasks_pb2.GetStatisticsRequest, _Mapping]] = ...) -> None: ...
+
+class GetAnyStatisticsResponse(_message.Message):
+    __slots__ = ("statistics",)
+    STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    statistics: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.TaskStatistics]
+    def __init__(self, statistics: _Optional[_Iterable[_Union[_tasks_pb2.TaskStatistics, _Mapping]]] = ...) -> None: ...
+
+class GetAnyDeadLetterRequest(_message.Message):
+    __slots__ = ("dead_letter_id",)
+    DEAD_LETTER_ID_FIELD_NUMBER: _ClassVar[int]
+    dead_letter_id: str
+    def __init__(self, dead_letter_id: _Optional[str] = ...) -> None: ...
+
+class GetAnyDeadLetterResponse(_message.Message):
+    __slots__ = ("dead_letter",)
+    DEAD_LETTER_FIELD_NUMBER: _ClassVar[int]
+    dead_letter: _tasks_pb2.DeadLetter
+    def __init__(self, dead_letter: _Optional[_Union[_tasks_pb2.DeadLetter, _Mapping]] = ...) -> None: ...
+
 class ReplayAnyDeadLettersRequest(_message.Message):
     __slots__ = ("operator", "replay")
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
@@ -49,3 +73,15 @@ class ReplayAnyDeadLettersResponse(_message.Message):
     dead_letters: _containers.RepeatedCompositeFieldContainer[_tasks_pb2.DeadLetter]
     remaining_count: int
     def __init__(self, dead_letters: _Optional[_Iterable[_Union[_tasks_pb2.DeadLetter, _Mapping]]] = ..., remaining_count: _Optional[int] = ...) -> None: ...
+
+class EraseUserRequest(_message.Message):
+    __slots__ = ("user_id",)
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    def __init__(self, user_id: _Optional[str] = ...) -> None: ...
+
+class EraseUserResponse(_message.Message):
+    __slots__ = ("removed_count",)
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    def __init__(self, removed_count: _Optional[int] = ...) -> None: ...

@@ -45,10 +45,25 @@ class TasksInternalServiceStub:
                 request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.GetAnyStatistics = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/GetAnyStatistics',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsResponse.FromString,
+                _registered_method=True)
+        self.GetAnyDeadLetter = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/GetAnyDeadLetter',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterResponse.FromString,
+                _registered_method=True)
         self.ReplayAnyDeadLetters = channel.unary_unary(
                 '/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters',
                 request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/eco2.tasks.v1.TasksInternalService/EraseUser',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
                 _registered_method=True)
 
 
@@ -58,7 +73,7 @@ class TasksInternalServiceServicer:
 
     def SyncTasks(self, request, context):
         """Takes a batch of task states in one transaction. Idempotent: replayed, reordered or duplicated batches, from
-        any number of workers, lead to the same rows, and no row ever goes back.
+        any number of workers, lead to the same rows, and no row ever goes back. Tasks of erased users are passed over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,8 +86,31 @@ class TasksInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAnyStatistics(self, request, context):
+        """As TasksService.GetStatistics, of everybody. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAnyDeadLetter(self, request, context):
+        """As TasksService.GetDeadLetter, of everybody, with stack and payload. For operators.
+        Fails with NOT_FOUND (DEAD_LETTER_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReplayAnyDeadLetters(self, request, context):
         """As TasksService.ReplayDeadLetters, of everybody. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseUser(self, request, context):
+        """Removes a person's tasks, their history and dead letters: afterwards the user id occurs nowhere in this domain,
+        also when workers tell later what they did. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,10 +129,25 @@ def add_TasksInternalServiceServicer_to_server(servicer, server):
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ListAnyDeadLettersResponse.SerializeToString,
             ),
+            'GetAnyStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnyStatistics,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsResponse.SerializeToString,
+            ),
+            'GetAnyDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnyDeadLetter,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterResponse.SerializeToString,
+            ),
             'ReplayAnyDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ReplayAnyDeadLetters,
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -163,6 +216,60 @@ class TasksInternalService:
             _registered_method=True)
 
     @staticmethod
+    def GetAnyStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/GetAnyStatistics',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnyDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/GetAnyDeadLetter',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.GetAnyDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ReplayAnyDeadLetters(request,
             target,
             options=(),
@@ -179,6 +286,33 @@ class TasksInternalService:
             '/eco2.tasks.v1.TasksInternalService/ReplayAnyDeadLetters',
             eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersRequest.SerializeToString,
             eco2_dot_tasks_dot_v1_dot_internal__pb2.ReplayAnyDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksInternalService/EraseUser',
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

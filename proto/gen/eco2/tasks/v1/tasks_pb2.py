@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x63o2/tasks/v1/tasks.proto\x12\reco2.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x04\n\x04Task\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\ttask_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x0bworker_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x07\x61ttempt\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x1c\n\x07user_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\x06result\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x05\x65rror\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x90N\x12\x37\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsync_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\tTaskEvent\x12*\n\x04type\x18\x01 \x01(\x0e\x32\x1c.eco2.tasks.v1.TaskEventType\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bworker_name\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xdb\x01\n\x10ListTasksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x0bworker_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\ttask_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12 \n\x0b\x61nalysis_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"P\n\x11ListTasksResponse\x12\"\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.eco2.tasks.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x0eGetTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"4\n\x0fGetTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.eco2.tasks.v1.Task\"4\n\x15ListTaskEventsRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"B\n\x16ListTaskEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.eco2.tasks.v1.TaskEvent\"\x9b\x02\n\nDeadLetter\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\r\n\x05stack\x18\x08 \x01(\t\x12.\n\ndeath_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breplay_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0breplayed_by\x18\x0b \x01(\t\x12\x0f\n\x07payload\x18\x0c \x01(\x0c\"\xe7\x01\n\x16ListDeadLettersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x19\n\x07task_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x05queue\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x06reason\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12/\n\x0b\x62\x65\x66ore_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rshow_replayed\x18\x07 \x01(\x08\"c\n\x17ListDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe8\x02\n\x18ReplayDeadLettersRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x05queue\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12/\n\x0b\x62\x65\x66ore_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x1a\n\tmax_count\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00:\xa0\x01\xbaH\x9c\x01\x1a\x99\x01\n\rreplay.filter\x12\x32give a task_id, a queue, a reason or a before_time\x1aTthis.task_id != \'\' || this.queue != \'\' || this.reason != \'\' || has(this.before_time)\"e\n\x19ReplayDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fremaining_count\x18\x02 \x01(\x05*\x87\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n\x12TASK_STATE_SUCCESS\x10\x03\x12\x16\n\x12TASK_STATE_FAILURE\x10\x04*\xa4\x01\n\rTaskEventType\x12\x1f\n\x1bTASK_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TASK_EVENT_TYPE_QUEUED\x10\x01\x12\x1b\n\x17TASK_EVENT_TYPE_STARTED\x10\x02\x12\x1d\n\x19TASK_EVENT_TYPE_COMPLETED\x10\x03\x12\x1a\n\x16TASK_EVENT_TYPE_FAILED\x10\x04\x32\x87\x05\n\x0cTasksService\x12\x65\n\tListTasks\x12\x1f.eco2.tasks.v1.ListTasksRequest\x1a .eco2.tasks.v1.ListTasksResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x12i\n\x07GetTask\x12\x1d.eco2.tasks.v1.GetTaskRequest\x1a\x1e.eco2.tasks.v1.GetTaskResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/tasks/{task_id}\x12\x86\x01\n\x0eListTaskEvents\x12$.eco2.tasks.v1.ListTaskEventsRequest\x1a%.eco2.tasks.v1.ListTaskEventsResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/tasks/{task_id}/history\x12\x84\x01\n\x0fListDeadLetters\x12%.eco2.tasks.v1.ListDeadLettersRequest\x1a&.eco2.tasks.v1.ListDeadLettersResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/tasks/dead-letters\x12\x94\x01\n\x11ReplayDeadLetters\x12\'.eco2.tasks.v1.ReplayDeadLettersRequest\x1a(.eco2.tasks.v1.ReplayDeadLettersResponse\",\x82\xd3\xe4\x93\x02&\"!/api/v1/tasks/dead-letters:replay:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x63o2/tasks/v1/tasks.proto\x12\reco2.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x04\n\x04Task\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1c\n\ttask_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x0bworker_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x07\x61ttempt\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x1c\n\x07user_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\'\n\x06result\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x05\x65rror\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x90N\x12\x37\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsync_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\tTaskEvent\x12*\n\x04type\x18\x01 \x01(\x0e\x32\x1c.eco2.tasks.v1.TaskEventType\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x13\n\x0bworker_name\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xbc\x02\n\x10ListTasksRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\x18.eco2.tasks.v1.TaskStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x0bworker_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\ttask_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12 \n\x0b\x61nalysis_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12.\n\nafter_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62\x65\x66ore_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x11ListTasksResponse\x12\"\n\x05tasks\x18\x01 \x03(\x0b\x32\x13.eco2.tasks.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x0eGetTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"4\n\x0fGetTaskResponse\x12!\n\x04task\x18\x01 \x01(\x0b\x32\x13.eco2.tasks.v1.Task\"4\n\x15ListTaskEventsRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"B\n\x16ListTaskEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.eco2.tasks.v1.TaskEvent\"\xb1\x01\n\x14GetStatisticsRequest\x12\x1a\n\ttask_name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1c\n\x0bworker_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12.\n\nafter_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62\x65\x66ore_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x15GetStatisticsResponse\x12\x31\n\nstatistics\x18\x01 \x03(\x0b\x32\x1d.eco2.tasks.v1.TaskStatistics\"\xe0\x01\n\x0eTaskStatistics\x12\x11\n\ttask_name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x15\n\rpending_count\x18\x03 \x01(\x05\x12\x15\n\rrunning_count\x18\x04 \x01(\x05\x12\x15\n\rsuccess_count\x18\x05 \x01(\x05\x12\x15\n\rfailure_count\x18\x06 \x01(\x05\x12\x14\n\x0c\x66\x61ilure_rate\x18\x07 \x01(\x01\x12\x12\n\x05p50_s\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05p99_s\x18\t \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_p50_sB\x08\n\x06_p99_s\"\x9b\x02\n\nDeadLetter\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\r\n\x05stack\x18\x08 \x01(\t\x12.\n\ndeath_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breplay_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0breplayed_by\x18\x0b \x01(\t\x12\x0f\n\x07payload\x18\x0c \x01(\x0c\"\xe7\x01\n\x16ListDeadLettersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x19\n\x07task_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x05queue\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x06reason\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12/\n\x0b\x62\x65\x66ore_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rshow_replayed\x18\x07 \x01(\x08\"c\n\x17ListDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x14GetDeadLetterRequest\x12 \n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"G\n\x15GetDeadLetterResponse\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\"\xbc\x03\n\x18ReplayDeadLettersRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x05queue\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12/\n\x0b\x62\x65\x66ore_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x1a\n\tmax_count\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12#\n\x0e\x64\x65\x61\x64_letter_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:\xcf\x01\xbaH\xcb\x01\x1a\xc8\x01\n\rreplay.filter\x12\x44give a dead_letter_id, a task_id, a queue, a reason or a before_time\x1aqthis.dead_letter_id != \'\' || this.task_id != \'\' || this.queue != \'\' || this.reason != \'\' || has(this.before_time)\"e\n\x19ReplayDeadLettersResponse\x12/\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x19.eco2.tasks.v1.DeadLetter\x12\x17\n\x0fremaining_count\x18\x02 \x01(\x05*\x87\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n\x12TASK_STATE_SUCCESS\x10\x03\x12\x16\n\x12TASK_STATE_FAILURE\x10\x04*\xa4\x01\n\rTaskEventType\x12\x1f\n\x1bTASK_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TASK_EVENT_TYPE_QUEUED\x10\x01\x12\x1b\n\x17TASK_EVENT_TYPE_STARTED\x10\x02\x12\x1d\n\x19TASK_EVENT_TYPE_COMPLETED\x10\x03\x12\x1a\n\x16TASK_EVENT_TYPE_FAILED\x10\x04\x32\x97\x07\n\x0cTasksService\x12\x65\n\tListTasks\x12\x1f.eco2.tasks.v1.ListTasksRequest\x1a .eco2.tasks.v1.ListTasksResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x12i\n\x07GetTask\x12\x1d.eco2.tasks.v1.GetTaskRequest\x1a\x1e.eco2.tasks.v1.GetTaskResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/tasks/{task_id}\x12\x86\x01\n\x0eListTaskEvents\x12$.eco2.tasks.v1.ListTaskEventsRequest\x1a%.eco2.tasks.v1.ListTaskEventsResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/tasks/{task_id}/history\x12|\n\rGetStatistics\x12#.eco2.tasks.v1.GetStatisticsRequest\x1a$.eco2.tasks.v1.GetStatisticsResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/tasks/statistics\x12\x84\x01\n\x0fListDeadLetters\x12%.eco2.tasks.v1.ListDeadLettersRequest\x1a&.eco2.tasks.v1.ListDeadLettersResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/tasks/dead-letters\x12\x8f\x01\n\rGetDeadLetter\x12#.eco2.tasks.v1.GetDeadLetterRequest\x1a$.eco2.tasks.v1.GetDeadLetterResponse\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/tasks/dead-letters/{dead_letter_id}\x12\x94\x01\n\x11ReplayDeadLetters\x12\'.eco2.tasks.v1.ReplayDeadLettersRequest\x1a(.eco2.tasks.v1.ReplayDeadLettersResponse\",\x82\xd3\xe4\x93\x02&\"!/api/v1/tasks/dead-letters:replay:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,6 +67,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
   _globals['_LISTTASKEVENTSREQUEST'].fields_by_name['task_id']._loaded_options = None
   _globals['_LISTTASKEVENTSREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
+  _globals['_GETSTATISTICSREQUEST'].fields_by_name['task_name']._loaded_options = None
+  _globals['_GETSTATISTICSREQUEST'].fields_by_name['task_name']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_GETSTATISTICSREQUEST'].fields_by_name['worker_name']._loaded_options = None
+  _globals['_GETSTATISTICSREQUEST'].fields_by_name['worker_name']._serialized_options = b'\272H\004r\002\030d'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -77,6 +81,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['queue']._serialized_options = b'\272H\005r\003\030\377\001'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_GETDEADLETTERREQUEST'].fields_by_name['dead_letter_id']._loaded_options = None
+  _globals['_GETDEADLETTERREQUEST'].fields_by_name['dead_letter_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['task_id']._loaded_options = None
   _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\005r\003\030\377\001'
   _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['queue']._loaded_options = None
@@ -85,48 +91,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\004r\002\030d'
   _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['max_count']._loaded_options = None
   _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['max_count']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['dead_letter_id']._loaded_options = None
+  _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['dead_letter_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_REPLAYDEADLETTERSREQUEST']._loaded_options = None
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_options = b'\272H\234\001\032\231\001\n\rreplay.filter\0222give a task_id, a queue, a reason or a before_time\032Tthis.task_id != \'\' || this.queue != \'\' || this.reason != \'\' || has(this.before_time)'
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_options = b'\272H\313\001\032\310\001\n\rreplay.filter\022Dgive a dead_letter_id, a task_id, a queue, a reason or a before_time\032qthis.dead_letter_id != \'\' || this.task_id != \'\' || this.queue != \'\' || this.reason != \'\' || has(this.before_time)'
   _globals['_TASKSSERVICE'].methods_by_name['ListTasks']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['ListTasks']._serialized_options = b'\202\323\344\223\002\017\022\r/api/v1/tasks'
   _globals['_TASKSSERVICE'].methods_by_name['GetTask']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['GetTask']._serialized_options = b'\202\323\344\223\002\031\022\027/api/v1/tasks/{task_id}'
   _globals['_TASKSSERVICE'].methods_by_name['ListTaskEvents']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['ListTaskEvents']._serialized_options = b'\202\323\344\223\002!\022\037/api/v1/tasks/{task_id}/history'
+  _globals['_TASKSSERVICE'].methods_by_name['GetStatistics']._loaded_options = None
+  _globals['_TASKSSERVICE'].methods_by_name['GetStatistics']._serialized_options = b'\202\323\344\223\002\032\022\030/api/v1/tasks/statistics'
   _globals['_TASKSSERVICE'].methods_by_name['ListDeadLetters']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\202\323\344\223\002\034\022\032/api/v1/tasks/dead-letters'
+  _globals['_TASKSSERVICE'].methods_by_name['GetDeadLetter']._loaded_options = None
+  _globals['_TASKSSERVICE'].methods_by_name['GetDeadLetter']._serialized_options = b'\202\323\344\223\002-\022+/api/v1/tasks/dead-letters/{dead_letter_id}'
   _globals['_TASKSSERVICE'].methods_by_name['ReplayDeadLetters']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['ReplayDeadLetters']._serialized_options = b'\202\323\344\223\002&\"!/api/v1/tasks/dead-letters:replay:\001*'
-  _globals['_TASKSTATE']._serialized_start=2473
-  _globals['_TASKSTATE']._serialized_end=2608
-  _globals['_TASKEVENTTYPE']._serialized_start=2611
-  _globals['_TASKEVENTTYPE']._serialized_end=2775
+  _globals['_TASKSTATE']._serialized_start=3268
+  _globals['_TASKSTATE']._serialized_end=3403
+  _globals['_TASKEVENTTYPE']._serialized_start=3406
+  _globals['_TASKEVENTTYPE']._serialized_end=3570
   _globals['_TASK']._serialized_start=167
   _globals['_TASK']._serialized_end=697
   _globals['_TASKEVENT']._serialized_start=700
   _globals['_TASKEVENT']._serialized_end=856
   _globals['_LISTTASKSREQUEST']._serialized_start=859
-  _globals['_LISTTASKSREQUEST']._serialized_end=1078
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1080
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1160
-  _globals['_GETTASKREQUEST']._serialized_start=1162
-  _globals['_GETTASKREQUEST']._serialized_end=1207
-  _globals['_GETTASKRESPONSE']._serialized_start=1209
-  _globals['_GETTASKRESPONSE']._serialized_end=1261
-  _globals['_LISTTASKEVENTSREQUEST']._serialized_start=1263
-  _globals['_LISTTASKEVENTSREQUEST']._serialized_end=1315
-  _globals['_LISTTASKEVENTSRESPONSE']._serialized_start=1317
-  _globals['_LISTTASKEVENTSRESPONSE']._serialized_end=1383
-  _globals['_DEADLETTER']._serialized_start=1386
-  _globals['_DEADLETTER']._serialized_end=1669
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1672
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1903
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1905
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2004
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=2007
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=2367
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=2369
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=2470
-  _globals['_TASKSSERVICE']._serialized_start=2778
-  _globals['_TASKSSERVICE']._serialized_end=3425
+  _globals['_LISTTASKSREQUEST']._serialized_end=1175
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1177
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1257
+  _globals['_GETTASKREQUEST']._serialized_start=1259
+  _globals['_GETTASKREQUEST']._serialized_end=1304
+  _globals['_GETTASKRESPONSE']._serialized_start=1306
+  _globals['_GETTASKRESPONSE']._serialized_end=1358
+  _globals['_LISTTASKEVENTSREQUEST']._serialized_start=1360
+  _globals['_LISTTASKEVENTSREQUEST']._serialized_end=1412
+  _globals['_LISTTASKEVENTSRESPONSE']._serialized_start=1414
+  _globals['_LISTTASKEVENTSRESPONSE']._serialized_end=1480
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=1483
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=1660
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1662
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=1736
+  _globals['_TASKSTATISTICS']._serialized_start=1739
+  _globals['_TASKSTATISTICS']._serialized_end=1963
+  _globals['_DEADLETTER']._serialized_start=1966
+  _globals['_DEADLETTER']._serialized_end=2249
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=2252
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=2483
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=2485
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2584
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=2586
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=2642
+  _globals['_GETDEADLETTERRESPONSE']._serialized_start=2644
+  _globals['_GETDEADLETTERRESPONSE']._serialized_end=2715
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=2718
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=3162
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=3164
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=3265
+  _globals['_TASKSSERVICE']._serialized_start=3573
+  _globals['_TASKSSERVICE']._serialized_end=4492
 # @@protoc_insertion_point(module_scope)

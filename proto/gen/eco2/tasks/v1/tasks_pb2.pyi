@@ -84,20 +84,24 @@ class TaskEvent(_message.Message):
     def __init__(self, type: _Optional[_Union[TaskEventType, str]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., worker_name: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "state", "worker_name", "task_name", "analysis_id")
+    __slots__ = ("page_size", "page_token", "state", "worker_name", "task_name", "analysis_id", "after_time", "before_time")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     state: TaskState
     worker_name: str
     task_name: str
     analysis_id: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., worker_name: _Optional[str] = ..., task_name: _Optional[str] = ..., analysis_id: _Optional[str] = ...) -> None: ...
+    after_time: _timestamp_pb2.Timestamp
+    before_time: _timestamp_pb2.Timestamp
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., worker_name: _Optional[str] = ..., task_name: _Optional[str] = ..., analysis_id: _Optional[str] = ..., after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListTasksResponse(_message.Message):
     __slots__ = ("tasks", "next_page_token")
@@ -130,6 +134,46 @@ class ListTaskEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[TaskEvent]
     def __init__(self, events: _Optional[_Iterable[_Union[TaskEvent, _Mapping]]] = ...) -> None: ...
+
+class GetStatisticsRequest(_message.Message):
+    __slots__ = ("task_name", "worker_name", "after_time", "before_time")
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
+    AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    worker_name: str
+    after_time: _timestamp_pb2.Timestamp
+    before_time: _timestamp_pb2.Timestamp
+    def __init__(self, task_name: _Optional[str] = ..., worker_name: _Optional[str] = ..., after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetStatisticsResponse(_message.Message):
+    __slots__ = ("statistics",)
+    STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    statistics: _containers.RepeatedCompositeFieldContainer[TaskStatistics]
+    def __init__(self, statistics: _Optional[_Iterable[_Union[TaskStatistics, _Mapping]]] = ...) -> None: ...
+
+class TaskStatistics(_message.Message):
+    __slots__ = ("task_name", "count", "pending_count", "running_count", "success_count", "failure_count", "failure_rate", "p50_s", "p99_s")
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    PENDING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_RATE_FIELD_NUMBER: _ClassVar[int]
+    P50_S_FIELD_NUMBER: _ClassVar[int]
+    P99_S_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    count: int
+    pending_count: int
+    running_count: int
+    success_count: int
+    failure_count: int
+    failure_rate: float
+    p50_s: float
+    p99_s: float
+    def __init__(self, task_name: _Optional[str] = ..., count: _Optional[int] = ..., pending_count: _Optional[int] = ..., running_count: _Optional[int] = ..., success_count: _Optional[int] = ..., failure_count: _Optional[int] = ..., failure_rate: _Optional[float] = ..., p50_s: _Optional[float] = ..., p99_s: _Optional[float] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("dead_letter_id", "task_id", "queue", "attempt", "user_id", "reason", "error", "stack", "death_time", "replay_time", "replayed_by", "payload")
@@ -185,21 +229,35 @@ class ListDeadLettersResponse(_message.Message):
     next_page_token: str
     def __init__(self, dead_letters: _Optional[_Iterable[_Union[DeadLetter, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetDeadLetterRequest(_message.Message):
+    __slots__ = ("dead_letter_id",)
+    DEAD_LETTER_ID_FIELD_NUMBER: _ClassVar[int]
+    dead_letter_id: str
+    def __init__(self, dead_letter_id: _Optional[str] = ...) -> None: ...
+
+class GetDeadLetterResponse(_message.Message):
+    __slots__ = ("dead_letter",)
+    DEAD_LETTER_FIELD_NUMBER: _ClassVar[int]
+    dead_letter: DeadLetter
+    def __init__(self, dead_letter: _Optional[_Union[DeadLetter, _Mapping]] = ...) -> None: ...
+
 class ReplayDeadLettersRequest(_message.Message):
-    __slots__ = ("task_id", "queue", "reason", "before_time", "dry_run", "max_count")
+    __slots__ = ("task_id", "queue", "reason", "before_time", "dry_run", "max_count", "dead_letter_id")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     MAX_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DEAD_LETTER_ID_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     queue: str
     reason: str
     before_time: _timestamp_pb2.Timestamp
     dry_run: bool
     max_count: int
-    def __init__(self, task_id: _Optional[str] = ..., queue: _Optional[str] = ..., reason: _Optional[str] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dry_run: _Optional[bool] = ..., max_count: _Optional[int] = ...) -> None: ...
+    dead_letter_id: str
+    def __init__(self, task_id: _Optional[str] = ..., queue: _Optional[str] = ..., reason: _Optional[str] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dry_run: _Optional[bool] = ..., max_count: _Optional[int] = ..., dead_letter_id: _Optional[str] = ...) -> None: ...
 
 class ReplayDeadLettersResponse(_message.Message):
     __slots__ = ("dead_letters", "remaining_count")

@@ -54,10 +54,20 @@ class TasksServiceStub:
                 request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.FromString,
                 _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/eco2.tasks.v1.TasksService/GetStatistics',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
         self.ListDeadLetters = channel.unary_unary(
                 '/eco2.tasks.v1.TasksService/ListDeadLetters',
                 request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersRequest.SerializeToString,
                 response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.GetDeadLetter = channel.unary_unary(
+                '/eco2.tasks.v1.TasksService/GetDeadLetter',
+                request_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetDeadLetterRequest.SerializeToString,
+                response_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetDeadLetterResponse.FromString,
                 _registered_method=True)
         self.ReplayDeadLetters = channel.unary_unary(
                 '/eco2.tasks.v1.TasksService/ReplayDeadLetters',
@@ -75,7 +85,8 @@ class TasksServiceServicer:
     """
 
     def ListTasks(self, request, context):
-        """Newest first.
+        """Newest first; of all filters that are given each must match. Tasks are kept for a term that operators set, 90 days
+        unless they say otherwise, and dead letters for another, 180 days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +106,13 @@ class TasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatistics(self, request, context):
+        """How many tasks the caller has, how many of them failed and how long they took, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeadLetters(self, request, context):
         """What was given up of the caller's, newest first: tasks that failed for good, with the reason.
         """
@@ -102,10 +120,19 @@ class TasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDeadLetter(self, request, context):
+        """A look at one, which changes nothing: it is not delivered to anybody by that.
+        Fails with NOT_FOUND (DEAD_LETTER_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReplayDeadLetters(self, request, context):
         """Has dead letters of the caller's tried again, the oldest first, as one attempt more. Each is replayed once: one
-        that dies again is a new dead letter. Safe to repeat. Fails with UNAVAILABLE (BROKER_UNAVAILABLE) when none could
-        be sent, and with RESOURCE_EXHAUSTED (TOO_MANY_REPLAYS) when too many calls replay at once; nothing is lost then.
+        that dies again is a new dead letter. Safe to repeat. Fails with NOT_FOUND (DEAD_LETTER_NOT_FOUND) for a
+        dead_letter_id that is nobody's or somebody else's, with UNAVAILABLE (BROKER_UNAVAILABLE) when none could be sent,
+        and with RESOURCE_EXHAUSTED (TOO_MANY_REPLAYS) when too many calls replay at once; nothing is lost then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,10 +156,20 @@ def add_TasksServiceServicer_to_server(servicer, server):
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListTaskEventsResponse.SerializeToString,
             ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetStatisticsResponse.SerializeToString,
+            ),
             'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeadLetters,
                     request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersRequest.FromString,
                     response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'GetDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeadLetter,
+                    request_deserializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetDeadLetterRequest.FromString,
+                    response_serializer=eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetDeadLetterResponse.SerializeToString,
             ),
             'ReplayDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ReplayDeadLetters,
@@ -237,6 +274,33 @@ class TasksService:
             _registered_method=True)
 
     @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksService/GetStatistics',
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetStatisticsRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListDeadLetters(request,
             target,
             options=(),
@@ -253,6 +317,33 @@ class TasksService:
             '/eco2.tasks.v1.TasksService/ListDeadLetters',
             eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersRequest.SerializeToString,
             eco2_dot_tasks_dot_v1_dot_tasks__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.tasks.v1.TasksService/GetDeadLetter',
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetDeadLetterRequest.SerializeToString,
+            eco2_dot_tasks_dot_v1_dot_tasks__pb2.GetDeadLetterResponse.FromString,
             options,
             channel_credentials,
             insecure,

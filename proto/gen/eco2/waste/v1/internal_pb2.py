@@ -28,7 +28,7 @@ from eco2.recycle_info.v1 import internal_pb2 as eco2_dot_recycle__info_dot_v1_d
 from eco2.waste.v1 import waste_pb2 as eco2_dot_waste_dot_v1_dot_waste__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65\x63o2/waste/v1/internal.proto\x12\reco2.waste.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x65\x63o2/pipeline/v1/messages.proto\x1a#eco2/recycle_info/v1/internal.proto\x1a\x19\x65\x63o2/waste/v1/waste.proto\"N\n\x15RecordOutcomesRequest\x12\x35\n\x08outcomes\x18\x01 \x03(\x0b\x32\x16.eco2.waste.v1.OutcomeB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"6\n\x16RecordOutcomesResponse\x12\x1c\n\x14unknown_analysis_ids\x18\x01 \x03(\t\"\xa3\x02\n\x07Outcome\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1c.eco2.pipeline.v1.CleanImageH\x00\x12(\n\x05sight\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.SightH\x00\x12\x32\n\x04rule\x18\x04 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRuleH\x00\x12/\n\ncompletion\x18\x05 \x01(\x0b\x32\x19.eco2.waste.v1.CompletionH\x00\x12)\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x16.eco2.waste.v1.FailureH\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"\x8e\x01\n\nCompletion\x12&\n\x05sight\x18\x01 \x01(\x0b\x32\x17.eco2.pipeline.v1.Sight\x12\x30\n\x04rule\x18\x02 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\x12&\n\x05reply\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.Reply2u\n\x14WasteInternalService\x12]\n\x0eRecordOutcomes\x12$.eco2.waste.v1.RecordOutcomesRequest\x1a%.eco2.waste.v1.RecordOutcomesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65\x63o2/waste/v1/internal.proto\x12\reco2.waste.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x65\x63o2/pipeline/v1/messages.proto\x1a#eco2/recycle_info/v1/internal.proto\x1a\x19\x65\x63o2/waste/v1/waste.proto\"N\n\x15RecordOutcomesRequest\x12\x35\n\x08outcomes\x18\x01 \x03(\x0b\x32\x16.eco2.waste.v1.OutcomeB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"6\n\x16RecordOutcomesResponse\x12\x1c\n\x14unknown_analysis_ids\x18\x01 \x03(\t\"\xa3\x02\n\x07Outcome\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x05image\x18\x02 \x01(\x0b\x32\x1c.eco2.pipeline.v1.CleanImageH\x00\x12(\n\x05sight\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.SightH\x00\x12\x32\n\x04rule\x18\x04 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRuleH\x00\x12/\n\ncompletion\x18\x05 \x01(\x0b\x32\x19.eco2.waste.v1.CompletionH\x00\x12)\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x16.eco2.waste.v1.FailureH\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"\x8e\x01\n\nCompletion\x12&\n\x05sight\x18\x01 \x01(\x0b\x32\x17.eco2.pipeline.v1.Sight\x12\x30\n\x04rule\x18\x02 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\x12&\n\x05reply\x18\x03 \x01(\x0b\x32\x17.eco2.pipeline.v1.Reply\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\xc5\x01\n\x14WasteInternalService\x12]\n\x0eRecordOutcomes\x12$.eco2.waste.v1.RecordOutcomesRequest\x1a%.eco2.waste.v1.RecordOutcomesResponse\x12N\n\tEraseUser\x12\x1f.eco2.waste.v1.EraseUserRequest\x1a .eco2.waste.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOME'].oneofs_by_name['outcome']._serialized_options = b'\272H\002\010\001'
   _globals['_OUTCOME'].fields_by_name['analysis_id']._loaded_options = None
   _globals['_OUTCOME'].fields_by_name['analysis_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RECORDOUTCOMESREQUEST']._serialized_start=173
   _globals['_RECORDOUTCOMESREQUEST']._serialized_end=251
   _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=253
@@ -49,6 +51,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOME']._serialized_end=601
   _globals['_COMPLETION']._serialized_start=604
   _globals['_COMPLETION']._serialized_end=746
-  _globals['_WASTEINTERNALSERVICE']._serialized_start=748
-  _globals['_WASTEINTERNALSERVICE']._serialized_end=865
+  _globals['_ERASEUSERREQUEST']._serialized_start=748
+  _globals['_ERASEUSERREQUEST']._serialized_end=793
+  _globals['_ERASEUSERRESPONSE']._serialized_start=795
+  _globals['_ERASEUSERRESPONSE']._serialized_end=837
+  _globals['_WASTEINTERNALSERVICE']._serialized_start=840
+  _globals['_WASTEINTERNALSERVICE']._serialized_end=1037
 # @@protoc_insertion_point(module_scope)

@@ -47,3 +47,15 @@ class Completion(_message.Message):
     rule: _internal_pb2.ResolvedRule
     reply: _messages_pb2.Reply
     def __init__(self, sight: _Optional[_Union[_messages_pb2.Sight, _Mapping]] = ..., rule: _Optional[_Union[_internal_pb2.ResolvedRule, _Mapping]] = ..., reply: _Optional[_Union[_messages_pb2.Reply, _Mapping]] = ...) -> None: ...
+
+class EraseUserRequest(_message.Message):
+    __slots__ = ("user_id",)
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    def __init__(self, user_id: _Optional[str] = ...) -> None: ...
+
+class EraseUserResponse(_message.Message):
+    __slots__ = ("removed_count",)
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    def __init__(self, removed_count: _Optional[int] = ...) -> None: ...

@@ -40,6 +40,11 @@ class WasteInternalServiceStub:
                 request_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesRequest.SerializeToString,
                 response_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesResponse.FromString,
                 _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/eco2.waste.v1.WasteInternalService/EraseUser',
+                request_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
 
 
 class WasteInternalServiceServicer:
@@ -54,6 +59,14 @@ class WasteInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseUser(self, request, context):
+        """Removes a person's photos, analyses and feedback, objects and progress included: afterwards the user id occurs
+        nowhere in this domain, whatever workers and clients that were under way still do. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WasteInternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_WasteInternalServiceServicer_to_server(servicer, server):
                     servicer.RecordOutcomes,
                     request_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesRequest.FromString,
                     response_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserRequest.FromString,
+                    response_serializer=eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class WasteInternalService:
             '/eco2.waste.v1.WasteInternalService/RecordOutcomes',
             eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesRequest.SerializeToString,
             eco2_dot_waste_dot_v1_dot_internal__pb2.RecordOutcomesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.waste.v1.WasteInternalService/EraseUser',
+            eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+            eco2_dot_waste_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,7 +58,7 @@ class Upload(_message.Message):
     def __init__(self, url: _Optional[str] = ..., method: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Analysis(_message.Message):
-    __slots__ = ("analysis_id", "image_id", "state", "progress", "stage", "question", "create_time", "complete_time", "failure", "result", "image_url", "thumbnail_url")
+    __slots__ = ("analysis_id", "image_id", "state", "progress", "stage", "question", "create_time", "complete_time", "failure", "result", "image_url", "thumbnail_url", "feedback")
     ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class Analysis(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_URL_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_URL_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     analysis_id: str
     image_id: str
     state: AnalysisState
@@ -83,7 +84,24 @@ class Analysis(_message.Message):
     result: AnalysisResult
     image_url: str
     thumbnail_url: str
-    def __init__(self, analysis_id: _Optional[str] = ..., image_id: _Optional[str] = ..., state: _Optional[_Union[AnalysisState, str]] = ..., progress: _Optional[int] = ..., stage: _Optional[str] = ..., question: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[AnalysisResult, _Mapping]] = ..., image_url: _Optional[str] = ..., thumbnail_url: _Optional[str] = ...) -> None: ...
+    feedback: Feedback
+    def __init__(self, analysis_id: _Optional[str] = ..., image_id: _Optional[str] = ..., state: _Optional[_Union[AnalysisState, str]] = ..., progress: _Optional[int] = ..., stage: _Optional[str] = ..., question: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[AnalysisResult, _Mapping]] = ..., image_url: _Optional[str] = ..., thumbnail_url: _Optional[str] = ..., feedback: _Optional[_Union[Feedback, _Mapping]] = ...) -> None: ...
+
+class Feedback(_message.Message):
+    __slots__ = ("correct", "comment", "true_material", "true_category", "true_item_id", "update_time")
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    TRUE_MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    TRUE_CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    TRUE_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    correct: bool
+    comment: str
+    true_material: _recycle_info_pb2.Material
+    true_category: str
+    true_item_id: str
+    update_time: _timestamp_pb2.Timestamp
+    def __init__(self, correct: _Optional[bool] = ..., comment: _Optional[str] = ..., true_material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., true_category: _Optional[str] = ..., true_item_id: _Optional[str] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "retry_time")
@@ -196,12 +214,26 @@ class GetAnalysisResponse(_message.Message):
     def __init__(self, analysis: _Optional[_Union[Analysis, _Mapping]] = ...) -> None: ...
 
 class ListAnalysesRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "state", "material", "category_major", "category_middle", "item_id", "after_time", "before_time")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MIDDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    state: AnalysisState
+    material: _recycle_info_pb2.Material
+    category_major: str
+    category_middle: str
+    item_id: str
+    after_time: _timestamp_pb2.Timestamp
+    before_time: _timestamp_pb2.Timestamp
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[AnalysisState, str]] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., item_id: _Optional[str] = ..., after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListAnalysesResponse(_message.Message):
     __slots__ = ("analyses", "next_page_token")
@@ -210,6 +242,70 @@ class ListAnalysesResponse(_message.Message):
     analyses: _containers.RepeatedCompositeFieldContainer[Analysis]
     next_page_token: str
     def __init__(self, analyses: _Optional[_Iterable[_Union[Analysis, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeleteAnalysisRequest(_message.Message):
+    __slots__ = ("analysis_id",)
+    ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
+    analysis_id: str
+    def __init__(self, analysis_id: _Optional[str] = ...) -> None: ...
+
+class DeleteAnalysisResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatisticsRequest(_message.Message):
+    __slots__ = ("after_time", "before_time")
+    AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    after_time: _timestamp_pb2.Timestamp
+    before_time: _timestamp_pb2.Timestamp
+    def __init__(self, after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetStatisticsResponse(_message.Message):
+    __slots__ = ("total_count", "by_state", "by_material", "by_category", "by_month")
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BY_STATE_FIELD_NUMBER: _ClassVar[int]
+    BY_MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    BY_CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    BY_MONTH_FIELD_NUMBER: _ClassVar[int]
+    total_count: int
+    by_state: _containers.RepeatedCompositeFieldContainer[StateCount]
+    by_material: _containers.RepeatedCompositeFieldContainer[MaterialCount]
+    by_category: _containers.RepeatedCompositeFieldContainer[CategoryCount]
+    by_month: _containers.RepeatedCompositeFieldContainer[MonthCount]
+    def __init__(self, total_count: _Optional[int] = ..., by_state: _Optional[_Iterable[_Union[StateCount, _Mapping]]] = ..., by_material: _Optional[_Iterable[_Union[MaterialCount, _Mapping]]] = ..., by_category: _Optional[_Iterable[_Union[CategoryCount, _Mapping]]] = ..., by_month: _Optional[_Iterable[_Union[MonthCount, _Mapping]]] = ...) -> None: ...
+
+class StateCount(_message.Message):
+    __slots__ = ("state", "count")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    state: AnalysisState
+    count: int
+    def __init__(self, state: _Optional[_Union[AnalysisState, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class MaterialCount(_message.Message):
+    __slots__ = ("material", "count")
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    material: _recycle_info_pb2.Material
+    count: int
+    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class CategoryCount(_message.Message):
+    __slots__ = ("category_major", "count")
+    CATEGORY_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    category_major: str
+    count: int
+    def __init__(self, category_major: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class MonthCount(_message.Message):
+    __slots__ = ("month", "count")
+    MONTH_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    month: str
+    count: int
+    def __init__(self, month: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class WaitAnalysisRequest(_message.Message):
     __slots__ = ("analysis_id", "timeout_s")
@@ -240,15 +336,23 @@ class WatchAnalysisResponse(_message.Message):
     def __init__(self, analysis: _Optional[_Union[Analysis, _Mapping]] = ..., done: _Optional[bool] = ...) -> None: ...
 
 class CreateFeedbackRequest(_message.Message):
-    __slots__ = ("analysis_id", "correct", "comment")
+    __slots__ = ("analysis_id", "correct", "comment", "true_material", "true_category", "true_item_id")
     ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
     CORRECT_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
+    TRUE_MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    TRUE_CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    TRUE_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     analysis_id: str
     correct: bool
     comment: str
-    def __init__(self, analysis_id: _Optional[str] = ..., correct: _Optional[bool] = ..., comment: _Optional[str] = ...) -> None: ...
+    true_material: _recycle_info_pb2.Material
+    true_category: str
+    true_item_id: str
+    def __init__(self, analysis_id: _Optional[str] = ..., correct: _Optional[bool] = ..., comment: _Optional[str] = ..., true_material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., true_category: _Optional[str] = ..., true_item_id: _Optional[str] = ...) -> None: ...
 
 class CreateFeedbackResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("feedback",)
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    feedback: Feedback
+    def __init__(self, feedback: _Optional[_Union[Feedback, _Mapping]] = ...) -> None: ...

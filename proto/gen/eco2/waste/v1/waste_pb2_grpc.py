@@ -59,6 +59,16 @@ class WasteServiceStub:
                 request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.ListAnalysesRequest.SerializeToString,
                 response_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.ListAnalysesResponse.FromString,
                 _registered_method=True)
+        self.DeleteAnalysis = channel.unary_unary(
+                '/eco2.waste.v1.WasteService/DeleteAnalysis',
+                request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisRequest.SerializeToString,
+                response_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisResponse.FromString,
+                _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/eco2.waste.v1.WasteService/GetStatistics',
+                request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
         self.WaitAnalysis = channel.unary_unary(
                 '/eco2.waste.v1.WasteService/WaitAnalysis',
                 request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.WaitAnalysisRequest.SerializeToString,
@@ -109,7 +119,23 @@ class WasteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAnalyses(self, request, context):
-        """Newest first.
+        """The caller's history, newest first; of all filters that are given each must match.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAnalysis(self, request, context):
+        """Removes an analysis with its feedback, also one that is under way: it ends here, and nothing that workers still
+        find out brings it back. The photo goes with its last analysis, from the object store too: within seconds, or as
+        soon as the store can be reached. Fails with NOT_FOUND (ANALYSIS_NOT_FOUND), also the second time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatistics(self, request, context):
+        """How many analyses the caller has, by state, material, category and month.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,14 +143,16 @@ class WasteServiceServicer:
 
     def WaitAnalysis(self, request, context):
         """Returns when the analysis has ended, or with its present state when the time is up.
-        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and RESOURCE_EXHAUSTED (TOO_MANY_WAITERS).
+        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND), also when it is deleted meanwhile, and RESOURCE_EXHAUSTED
+        (TOO_MANY_WAITERS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchAnalysis(self, request, context):
-        """Sends the present state at once and each change after it; the last message has `done` set.
+        """Sends the present state at once and each change after it; the last message has `done` set. The stream of one that
+        is deleted meanwhile ends so with its last state.
         Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and RESOURCE_EXHAUSTED (TOO_MANY_WAITERS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -132,7 +160,7 @@ class WasteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateFeedback(self, request, context):
-        """Keeps what the user says of an answer; a second call replaces the first.
+        """Keeps what the user says of an answer, for later training too; a second call replaces the first.
         Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and FAILED_PRECONDITION (ANALYSIS_NOT_FINISHED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -161,6 +189,16 @@ def add_WasteServiceServicer_to_server(servicer, server):
                     servicer.ListAnalyses,
                     request_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.ListAnalysesRequest.FromString,
                     response_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.ListAnalysesResponse.SerializeToString,
+            ),
+            'DeleteAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAnalysis,
+                    request_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisRequest.FromString,
+                    response_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsResponse.SerializeToString,
             ),
             'WaitAnalysis': grpc.unary_unary_rpc_method_handler(
                     servicer.WaitAnalysis,
@@ -291,6 +329,60 @@ class WasteService:
             '/eco2.waste.v1.WasteService/ListAnalyses',
             eco2_dot_waste_dot_v1_dot_waste__pb2.ListAnalysesRequest.SerializeToString,
             eco2_dot_waste_dot_v1_dot_waste__pb2.ListAnalysesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.waste.v1.WasteService/DeleteAnalysis',
+            eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisRequest.SerializeToString,
+            eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.waste.v1.WasteService/GetStatistics',
+            eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsRequest.SerializeToString,
+            eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,
