@@ -44,7 +44,7 @@ class House:
         self._databases = Database(waste_url), Database(tasks_url)
         self._redis = cache.connect(redis_url, progress.DB)
         board = cache.Board(self._redis, progress.CHANNEL, progress.TTL_S)
-        waste = WasteInternal(self._databases[0], board, erase=None, now=lambda: datetime.now(UTC))
+        self.waste = waste = WasteInternal(self._databases[0], board, erase=None, now=lambda: datetime.now(UTC))
         add_waste, add_tasks = (
             waste_grpc.add_WasteInternalServiceServicer_to_server,
             tasks_grpc.add_TasksInternalServiceServicer_to_server,
@@ -55,8 +55,8 @@ class House:
         ]
         self.waste_port, self.tasks_port = (server.port for server in self._servers)
         self._publisher = Publisher(rabbitmq_url, topology, name="relay")
-        self._relay = Relay(self._databases[0], self._publisher, OUTBOX)
-        self._relay.start()
+        self.relay = Relay(self._databases[0], self._publisher, OUTBOX)
+        self.relay.start()
 
     def accept(self, count: int, queue: str, **fields) -> list[str]:
         """Take analyses in as CreateAnalysis does, in one transaction; their ids."""
@@ -81,7 +81,7 @@ class House:
                 "INSERT INTO waste.outbox (queue, body, request_id, created_at) VALUES (%s, %s, 'r', %s)",
                 [(queue, job.SerializeToString(), now) for job in jobs],
             )
-        self._relay.wake()
+        self.relay.wake()
         return [job.analysis_id for job in jobs]
 
     def one(self, sql: str):
@@ -95,7 +95,7 @@ class House:
         return self.one("SELECT count(*) FROM tasks.task_results WHERE status = 'success'")
 
     def close(self) -> None:
-        self._relay.close()
+        self.relay.close()
         self._publisher.close()
         for server in self._servers:
             server.stop(grace_s=0)
