@@ -33,18 +33,25 @@ _AUDIT = """
 class House:
     """`waste` with its relay, and `tasks`, each a gRPC server of this process.
 
-    owner_url: the superuser's. waste_url, tasks_url: the login roles', perhaps through a proxy.
+    owner_url: the superuser's. waste_url, tasks_url: the login roles', perhaps through a proxy. now: the clock of waste.
     """
 
     def __init__(
-        self, owner_url: str, waste_url: str, tasks_url: str, redis_url: str, rabbitmq_url: str, topology: Topology
+        self,
+        owner_url: str,
+        waste_url: str,
+        tasks_url: str,
+        redis_url: str,
+        rabbitmq_url: str,
+        topology: Topology,
+        now=lambda: datetime.now(UTC),
     ):
         self.owner = psycopg.connect(owner_url, autocommit=True)
         self.owner.execute(_AUDIT)
         self._databases = Database(waste_url), Database(tasks_url)
         self._redis = cache.connect(redis_url, progress.DB)
         board = cache.Board(self._redis, progress.CHANNEL, progress.TTL_S)
-        self.waste = waste = WasteInternal(self._databases[0], board, erase=None, now=lambda: datetime.now(UTC))
+        self.waste = waste = WasteInternal(self._databases[0], board, erase=None, now=now)
         add_waste, add_tasks = (
             waste_grpc.add_WasteInternalServiceServicer_to_server,
             tasks_grpc.add_TasksInternalServiceServicer_to_server,

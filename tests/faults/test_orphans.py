@@ -15,23 +15,12 @@ from eco2.pipeline.v1.messages_pb2 import STAGE_RULE_RETRIEVAL
 from services.kit.objects import Bucket
 from services.waste.orphans import Orphans
 from tests.conftest import eventually
-from tests.faults.house import House
 from tests.faults.noop_worker import TOPOLOGY
 
 COUNT, WAIT_S, REPLICAS = 20, 60, 3
 QUEUE = TOPOLOGY.queues[STAGE_RULE_RETRIEVAL - 1]
 # Nobody listens there.
 AWAY = "127.0.0.1:1"
-
-
-@pytest.fixture
-def house(postgres, database_name, servers, rabbitmq_url):
-    opened = House(
-        postgres.url(database_name), postgres.url(database_name, "waste"), postgres.url(database_name, "tasks"),
-        servers.redis_url, rabbitmq_url, TOPOLOGY,
-    )  # fmt: skip
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
