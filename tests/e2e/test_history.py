@@ -12,7 +12,7 @@ ANALYSES = "/api/v1/waste/analyses"
 
 
 def test_history_feedback_statistics_and_deletion(mesh, app, coffee):
-    first = app.finish(app.start(app.upload(coffee, "image/png")))
+    first = app.finish(app.start(app.upload(variants(coffee, 1)[0])))
     again = app.finish(app.start(first["image_id"], question="종이컵이에요"))
     failed = app.finish(app.start(app.upload(b"no photo" * 90, "image/png")))
     assert (again["state"], failed["state"]) == ("ANALYSIS_STATE_SUCCEEDED", "ANALYSIS_STATE_FAILED")

@@ -53,7 +53,7 @@ def test_every_body_has_an_example_that_its_rpc_takes(descriptor_set):
         asked = descriptor_pool.Default().FindServiceByName(service).methods_by_name[method].input_type
         part = asked if body == "*" else asked.fields_by_name[body].message_type
         message = json_format.ParseDict(openapi.EXAMPLES[name], message_factory.GetMessageClass(part)())
-        in_path = {"analysis_id", "place_id", "conversation_id", "image_id", "session_id"}
+        in_path = {"analysis_id", "avatar_id", "place_id", "conversation_id", "image_id", "session_id"}
         wrong = [
             found
             for found in protovalidate.collect_violations(message)
