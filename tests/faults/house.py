@@ -29,11 +29,25 @@ _AUDIT = """
       WHEN (NEW.completed_at IS NOT NULL) EXECUTE FUNCTION waste.audit();
 """
 
+# Refuses, inside PostgreSQL, what must never happen: so that no moment between two looks is missed.
+NEVER_BACK = """
+    CREATE FUNCTION tasks.never_back() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE states text[] := ARRAY['pending', 'running', 'failure', 'success'];
+    BEGIN
+      IF (NEW.status = 'success', NEW.attempt, array_position(states, NEW.status::text))
+         < (OLD.status = 'success', OLD.attempt, array_position(states, OLD.status::text)) THEN
+        RAISE EXCEPTION '% goes back from % % to % %', OLD.task_id, OLD.attempt, OLD.status, NEW.attempt, NEW.status;
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER never_back BEFORE UPDATE ON tasks.task_results FOR EACH ROW EXECUTE FUNCTION tasks.never_back();
+"""
+
 
 class House:
     """`waste` with its relay, and `tasks`, each a gRPC server of this process.
 
-    owner_url: the superuser's. waste_url, tasks_url: the login roles', perhaps through a proxy. now: the clock of waste.
+    owner_url: the superuser's. waste_url, tasks_url: the login roles', perhaps through a proxy. now: waste's clock.
     """
 
     def __init__(

@@ -48,13 +48,13 @@ class Unseen:
 
 
 class Jumping:
-    """A wall clock that is put forward or back by up to a day, every few hundred times that it is asked."""
+    """A wall clock that is put forward or back by up to a day, every twenty times that it is asked."""
 
     def __init__(self, chance: random.Random):
         self._chance, self._ahead_s = chance, 0.0
 
     def __call__(self) -> float:
-        if self._chance.random() < 0.005:
+        if self._chance.random() < 0.05:
             self._ahead_s = self._chance.choice((-86_400, -3600, 0, 3600, 86_400))
         return time.time() + self._ahead_s
 

@@ -2,8 +2,9 @@
 
 Nothing here waits or races. Each step of the world is one thing that could happen next: the broker hands messages
 over, a journal commits some of what was asked of it, a stage's thread takes a task, the courier publishes, the reporter
-and sync send, acknowledgements leave, a connection breaks, a clock jumps, a delay is over, a process dies. Inside a step the process
-may die at any call of a peer and at any write to its disk; while a handler runs, other steps of its process go on.
+and sync send, acknowledgements leave, a connection breaks, a clock jumps, a delay is over, a process dies. Inside a
+step the process may die at any call of a peer and at any write to its disk; while a handler runs, other steps of its
+process go on.
 """
 
 from __future__ import annotations

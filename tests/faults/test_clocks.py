@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.conftest import eventually
+from tests.faults.house import NEVER_BACK
 from tests.faults.noop_worker import TOPOLOGY, Jumping
 from tests.faults.pair import WAIT_S, Pair
-from tests.faults.test_sequences import _NEVER_BACK
 from workers.journal import Journal
 from workers.journal_file import PENDING, RUNNING, Task
 
@@ -19,10 +19,10 @@ HOUR_S, DAY_S = 3600, 86_400
 
 
 def test_real_workers_lose_nothing_while_their_clocks_jump(campaign, house_of, rabbitmq_url, tmp_path):
-    """Two tasks an analysis; a quarter of the analyses fails at first and is tried again. Workers are killed as well."""
+    """Two tasks an analysis; a quarter of them fails at first and is tried again. Workers are killed as well."""
     clock = Jumping(campaign.chance("waste"))
     house = house_of(now=lambda: datetime.fromtimestamp(clock(), UTC))
-    house.owner.execute(_NEVER_BACK)
+    house.owner.execute(NEVER_BACK)
     kills, chance, accepted = campaign.count(quick=4, long=40), campaign.chance(), 0
     targets = f"127.0.0.1:{house.waste_port}", f"127.0.0.1:{house.tasks_port}"
     pair = Pair(tmp_path, rabbitmq_url, *targets, after=(str(campaign.seed),))
