@@ -42,6 +42,14 @@ class Run:
         """How many tries of this round came before this one."""
         return self.task.attempt - self.first_attempt
 
+    @property
+    def furthest(self) -> int:
+        """The highest attempt of this task that anybody can have told of. Each time that its message came back a worker
+        may have died over it, and may have said that it runs: the end must not stand behind that."""
+        told = (each.headers for each in self.deliveries)
+        counted = (headers.attempt_of(each) + each.get(headers.RETURNS, 0) for each in told)
+        return max(self.task.attempt, *counted)
+
     def precedes(self, delivery: Delivery) -> bool:
         """Whether this copy asks for a later attempt than the one just told, and so is news."""
         attempt = headers.attempt_of(delivery.headers)

@@ -19,7 +19,6 @@ import collections
 import contextlib
 import functools
 import logging
-import math
 import os
 import queue
 import threading
@@ -53,14 +52,16 @@ class Journal:
     """The journal in `folder`, for as long as this process lives.
 
     quota_bytes: what the tasks may take on disk. batch: the most requests that one commit takes. vfs: the
-    name of what SQLite reaches the disk through; the system's own when None.
+    name of what SQLite reaches the disk through; the system's own when None. clock: the wall clock, which may jump: it
+    says when things happened, and never how long they take or what comes first.
     Fails with JournalError when another process has it, when the folder is on a network file system (SQLite corrupts
     there), and when the file is damaged.
     """
 
     def __init__(self, folder: Path, *, quota_bytes: int = 2 << 30, batch: int = 500, clock=time.time, vfs=None):
         self._lock = journal_file.claim(folder)
-        self._quota_bytes, self._batch, self._clock, self._vfs = quota_bytes, batch, clock, vfs
+        self._quota_bytes, self._batch, self._vfs = quota_bytes, batch, vfs
+        self.clock = clock
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._later: collections.deque[_Request] = collections.deque()
         self._closing, self._closed = threading.Lock(), False
@@ -103,10 +104,11 @@ class Journal:
         """`waste` has the rows of these; one that has moved on since has another seq and stays undelivered."""
         return self._ask(lambda: journal_sql.mark_delivered(self._db, seqs))
 
-    def unsynced(self, limit: int, began_before: float = math.inf) -> Future[list[Task]]:
-        """What `tasks` does not know yet, in the order it happened; what has not ended only if it began before then. Of
-        more than `limit` the oldest and the newest, half and half: what is new does not wait for a backlog."""
-        return self._ask(lambda: self._unsynced(limit, began_before))
+    def unsynced(self, limit: int, settle_s: float = 0.0) -> Future[list[Task]]:
+        """What `tasks` does not know yet, in the order it happened, but not what has begun within the last `settle_s`
+        and not ended. Of more than `limit` the oldest and the newest, half and half: what is new does not wait for a
+        backlog."""
+        return self._ask(lambda: self._unsynced(limit, settle_s))
 
     def synced(self, seqs: Sequence[int]) -> Future[None]:
         """`tasks` has the rows of these; one that has moved on since has another seq and stays unsynced."""
@@ -118,7 +120,7 @@ class Journal:
 
     def write_log(self, task_id: str, level: str, message: str) -> Future[None]:
         sql = "INSERT INTO task_logs (task_id, timestamp, message, level) VALUES (?, ?, ?, ?)"
-        return self._ask(lambda: self._write(sql, [(task_id, self._clock(), message, level)]))
+        return self._ask(lambda: self._write(sql, [(task_id, self.clock(), message, level)]))
 
     def find_cached(self, prompt_hash: bytes, model: str) -> Future[bytes | None]:
         sql = "SELECT response FROM gpt_cache WHERE prompt_hash = ? AND model = ?"
@@ -126,7 +128,7 @@ class Journal:
 
     def cache(self, prompt_hash: bytes, model: str, response: bytes) -> Future[None]:
         sql = "INSERT OR REPLACE INTO gpt_cache (prompt_hash, response, model, timestamp) VALUES (?, ?, ?, ?)"
-        return self._ask(lambda: self._write(sql, [(prompt_hash, response, model, self._clock())]))
+        return self._ask(lambda: self._write(sql, [(prompt_hash, response, model, self.clock())]))
 
     def has_room(self) -> Future[bool]:
         """Whether use has fallen below nine tenths of the quota, so that stopping and starting do not alternate."""
@@ -215,7 +217,7 @@ class Journal:
     def _append(self, tasks: Sequence[Task], crashed: bool) -> list[Task]:
         if self._used_bytes() >= self._quota_bytes:
             raise JournalFull(f"{self.path} has used its quota of {self._quota_bytes} bytes")
-        now, first = self._clock(), self._seq + 1
+        now, first = self.clock(), self._seq + 1
         self._seq += len(tasks)
         status, started_at = (RUNNING, now) if crashed else (PENDING, None)
         # By column and without a call a row, since this is most of what an append costs.
@@ -236,9 +238,9 @@ class Journal:
         if row.status != SUCCESS and attempt > row.attempt:
             return self._again(row, PENDING, attempt, row.error)
         if row.status == RUNNING:
-            return self._again(row, RUNNING, row.attempt + 1, "the worker died over it", started_at=self._clock())
+            return self._again(row, RUNNING, row.attempt + 1, "the worker died over it", started_at=self.clock())
         if row.status == PENDING and row.attempt == attempt and crashed:
-            return self._again(row, RUNNING, row.attempt, row.error, started_at=self._clock())
+            return self._again(row, RUNNING, row.attempt, row.error, started_at=self.clock())
         return row
 
     def _again(self, row: Task, status: str, attempt: int, error: str | None, started_at: float | None = None) -> Task:
@@ -259,14 +261,17 @@ class Journal:
         gone = self._db.execute(f"SELECT task_id FROM local_tasks WHERE {where}", (completed_before, limit)).fetchall()
         for table in ("local_tasks", "task_logs"):
             self._write(f"DELETE FROM {table} WHERE task_id = ?", gone)
-        self._write("DELETE FROM gpt_cache WHERE timestamp < ?", [(self._clock() - _CACHE_S,)])
+        self._write("DELETE FROM gpt_cache WHERE timestamp < ?", [(self.clock() - _CACHE_S,)])
         return len(gone)
 
-    def _unsynced(self, limit: int, began_before: float) -> list[Task]:
-        where = "synced_to_pg = 0 AND (completed_at IS NOT NULL OR coalesce(started_at, created_at) < ?) AND seq > ?"
-        oldest = self._select(f"{where} ORDER BY seq LIMIT ?", (began_before, 0, limit - limit // 2))
+    def _unsynced(self, limit: int, settle_s: float) -> list[Task]:
+        # Where the clock went back some have begun in the future, and must not wait until then.
+        fresh, now = "coalesce(started_at, created_at)", self.clock()
+        where = f"synced_to_pg = 0 AND (completed_at IS NOT NULL OR {fresh} <= ? OR {fresh} > ?) AND seq > ?"
+        given = (now - settle_s, now)
+        oldest = self._select(f"{where} ORDER BY seq LIMIT ?", (*given, 0, limit - limit // 2))
         after = oldest[-1].seq if oldest else self._seq
-        return oldest + self._select(f"{where} ORDER BY seq DESC LIMIT ?", (began_before, after, limit // 2))[::-1]
+        return oldest + self._select(f"{where} ORDER BY seq DESC LIMIT ?", (*given, after, limit // 2))[::-1]
 
     def _write(self, sql: str, rows: list[tuple]) -> None:
         self._db.executemany(sql, rows)

@@ -65,7 +65,7 @@ class Worker:
     ):
         self._stages = {stage.queue: stage for stage in stages}
         self._journal, self._topology, self._announcer = journal, topology, announcer
-        self._max_attempts = max_attempts
+        self._max_attempts, self._now = max_attempts, journal.clock
         self._active: dict[str, Run] = {}
         self._begun = Recorder(journal, self._noted, status=RUNNING, later=True)
         self._moved = Recorder(journal, self._recorded)
@@ -211,7 +211,7 @@ class Worker:
     def _work(self, run: Run) -> None:
         run.started = time.monotonic()
         if run.task.status == PENDING:
-            run.task = run.task._replace(status=RUNNING, started_at=time.time())
+            run.task = run.task._replace(status=RUNNING, started_at=self._now())
             # Not waited for: a message that comes back a second time is RUNNING from its append on.
             self._begun.add(run)
         progress = self._announcer.progress(run.job, run.stage, run.started + run.stage.timeout_s)
@@ -231,7 +231,7 @@ class Worker:
             log.warning("%s failed at attempt %d: %s", run.task.task_id, run.task.attempt, error, exc_info=stack)
             self._try_again(run, error)
         else:
-            self._move(run, status=SUCCESS, result=outcome.SerializeToString(), error=None, completed_at=time.time())
+            self._move(run, status=SUCCESS, result=outcome.SerializeToString(), error=None, completed_at=self._now())
 
     def _try_again(self, run: Run, error: Exception) -> None:
         cause = "TIMED_OUT" if isinstance(error, TimedOut) else f"{type(error).__name__}: {error}"
@@ -240,7 +240,7 @@ class Worker:
         if run.failed + 1 >= self._max_attempts:
             self._end(run, Permanent("GAVE_UP", GAVE_UP), f"{cause} (attempt {run.task.attempt}, the last)")
             return
-        due = time.time() + self._topology.delay_s(run.failed)
+        due = self._now() + self._topology.delay_s(run.failed)
         attempt = run.task.attempt + 1
         self._move(run, status=PENDING, attempt=attempt, error=cause, started_at=None, next_attempt_at=due)
 
@@ -248,9 +248,9 @@ class Worker:
         outcome = Outcome(analysis_id=run.job.analysis_id)
         outcome.failure.reason, outcome.failure.message = error.reason, error.words[run.job.language_code]
         if error.retry_after_s is not None:
-            outcome.failure.retry_time.FromSeconds(math.ceil(time.time() + error.retry_after_s))
-        run.outcome = outcome
-        self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=time.time())
+            outcome.failure.retry_time.FromSeconds(math.ceil(self._now() + error.retry_after_s))
+        run.outcome, run.task = outcome, run.task._replace(attempt=run.furthest)
+        self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=self._now())
 
     def _move(self, run: Run, **values) -> None:
         run.task, run.started = run.task._replace(**values), None

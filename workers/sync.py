@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc, tasks_pb2
 from eco2.waste.v1.internal_pb2 import Outcome
@@ -50,8 +49,8 @@ class Sync:
 
     def sync(self) -> int:
         """Send one batch and return its size; raises the Fault of `tasks` when it did not take it."""
-        self._journal.forget(time.time() - self._keep_s)
-        rows = self._journal.unsynced(self._batch, time.time() - self._settle_s).result()
+        self._journal.forget(self._journal.clock() - self._keep_s)
+        rows = self._journal.unsynced(self._batch, self._settle_s).result()
         if rows:
             self._send(rows)
             self._journal.synced([row.seq for row in rows]).result()

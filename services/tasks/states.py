@@ -10,6 +10,8 @@
 Records of one task come from several workers, late, twice and in any order. Merging them is commutative, associative
 and idempotent, so any delivery of the same records ends in the same row: SUCCESS beats everything else, then the
 higher attempt, then the later state; of two equal ones, such as two workers that both failed, the earlier wins.
+A worker that fails for good says so with an attempt no lower than any that others may have told of before they died
+(workers/intake.py), so that a task never looks as if it ran for ever.
 `store.sync_tasks` does the same in SQL.
 
 task_history keeps the events that a row of task_results cannot tell. The row of a task that succeeded at its first

@@ -16,11 +16,13 @@ from services.kit.chores import Chore
 from services.kit.database import Database
 from services.kit.objects import Bucket
 from services.waste.erasure import SWEEP_S, Eraser
+from services.waste.orphans import SWEEP_S as ORPHANS_S
+from services.waste.orphans import Orphans
 from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
 from services.waste.removal import SWEEP_S as REMOVAL_S
 from services.waste.removal import Remover
-from services.waste.rpc import UPLOAD_S, Waste
+from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Waste
 
 # Progress of analyses: Redis database 1.
 PROGRESS_DB, PROGRESS_CHANNEL, PROGRESS_TTL_S = 1, "eco2.analysis", 86_400
@@ -39,6 +41,9 @@ class Config:
     s3_secret_access_key: str = config.secret()
     # The object store as clients reach it, where that differs.
     s3_public_url: str = ""
+    # After so many seconds without a word from a worker an analysis begins anew, and after as many again it has FAILED.
+    # Longer than all tries of a task: 5 of up to 120 s each, and 156 s between them.
+    orphan_after_s: float = 1800.0
 
 
 def now() -> datetime:
@@ -68,13 +73,13 @@ def main() -> None:
     sweeping = Chore("late-uploads", eraser.sweep, SWEEP_S)
     remover = Remover(database, bucket, UPLOAD_S, now)
     removing = Chore("removals", remover.sweep, REMOVAL_S)
+    internal = WasteInternal(database, board, eraser.erase, now)
+    orphans = Orphans(database, bucket, FIRST_QUEUE, settings.orphan_after_s, relay.wake, internal.announce, now)
+    finding = Chore("orphans", orphans.sweep, min(ORPHANS_S, settings.orphan_after_s))
     waste = Waste(database, bucket, board, listener, relay.wake, remover, draining, now)
     services = [
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, waste),
-        (
-            internal_pb2_grpc.add_WasteInternalServiceServicer_to_server,
-            WasteInternal(database, board, eraser.erase, now),
-        ),
+        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, internal),
     ]
     waits = server.Pool(
         frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis")),
@@ -88,11 +93,13 @@ def main() -> None:
     relay.start()
     sweeping.start()
     removing.start()
+    finding.start()
     server.run(
         server.Server(settings.listen, services, pools=[waits, erasures], draining=draining, revocations=ended),
         relay.close,
         sweeping.close,
         removing.close,
+        finding.close,
         publisher.close,
         listener.close,
         ended.close,

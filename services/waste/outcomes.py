@@ -41,7 +41,7 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
             ended = dict.fromkeys(store.update_succeeded(tx, completed, now), "SUCCEEDED")
             failed = [_failure(outcome) for outcome in _of(given, "failure")]
             ended |= dict.fromkeys(store.update_failed(tx, failed, now), "FAILED")
-        self._announce(ended)
+        self.announce(ended)
         self._forget(asked - known)
         return internal_pb2.RecordOutcomesResponse(unknown_analysis_ids=map(str, sorted(asked - known)))
 
@@ -58,7 +58,8 @@ class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):
     def EraseUser(self, request, context):
         return internal_pb2.EraseUserResponse(removed_count=self._erase(UUID(request.user_id)))
 
-    def _announce(self, ended: dict[UUID, str]) -> None:
+    def announce(self, ended: dict[UUID, str]) -> None:
+        """Tell whoever waits for these that they have ended, and in which state."""
         try:
             for analysis_id, state in ended.items():
                 fields = {"state": state, "stage": "", "progress": 100}

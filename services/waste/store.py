@@ -60,7 +60,9 @@ _TAKE_OUTBOX = sa.text("""
 _DELETE_OUTBOX = sa.text("DELETE FROM outbox WHERE id = ANY(:ids)")
 # In the order of ids, so that two batches about the same analyses cannot wait for each other in a circle.
 _LOCK = sa.text("SELECT id FROM analyses WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-_START = sa.text("UPDATE analyses SET state = 'RUNNING' WHERE id = ANY(:ids) AND state = 'QUEUED'")
+_START = sa.text("""
+    UPDATE analyses SET state = 'RUNNING', heard_at = now() WHERE id = ANY(:ids) AND state IN ('QUEUED', 'RUNNING')
+""")
 _RECORD_IMAGES = sa.text("""
     UPDATE images SET clean_key = given.object_key, thumbnail_key = given.thumbnail_key, width = given.width,
         height = given.height, clean_sha256 = decode(given.sha256, 'hex')
@@ -166,6 +168,7 @@ def lock_analyses(tx: sa.Connection, ids: list[UUID]) -> set[UUID]:
 
 
 def update_running(tx: sa.Connection, ids: list[UUID]) -> None:
+    """Workers are heard of these."""
     tx.execute(_START, {"ids": ids})
 
 

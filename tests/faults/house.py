@@ -29,22 +29,43 @@ _AUDIT = """
       WHEN (NEW.completed_at IS NOT NULL) EXECUTE FUNCTION waste.audit();
 """
 
+# Refuses, inside PostgreSQL, what must never happen: so that no moment between two looks is missed.
+NEVER_BACK = """
+    CREATE FUNCTION tasks.never_back() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE states text[] := ARRAY['pending', 'running', 'failure', 'success'];
+    BEGIN
+      IF (NEW.status = 'success', NEW.attempt, array_position(states, NEW.status::text))
+         < (OLD.status = 'success', OLD.attempt, array_position(states, OLD.status::text)) THEN
+        RAISE EXCEPTION '% goes back from % % to % %', OLD.task_id, OLD.attempt, OLD.status, NEW.attempt, NEW.status;
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER never_back BEFORE UPDATE ON tasks.task_results FOR EACH ROW EXECUTE FUNCTION tasks.never_back();
+"""
+
 
 class House:
     """`waste` with its relay, and `tasks`, each a gRPC server of this process.
 
-    owner_url: the superuser's. waste_url, tasks_url: the login roles', perhaps through a proxy.
+    owner_url: the superuser's. waste_url, tasks_url: the login roles', perhaps through a proxy. now: waste's clock.
     """
 
     def __init__(
-        self, owner_url: str, waste_url: str, tasks_url: str, redis_url: str, rabbitmq_url: str, topology: Topology
+        self,
+        owner_url: str,
+        waste_url: str,
+        tasks_url: str,
+        redis_url: str,
+        rabbitmq_url: str,
+        topology: Topology,
+        now=lambda: datetime.now(UTC),
     ):
         self.owner = psycopg.connect(owner_url, autocommit=True)
         self.owner.execute(_AUDIT)
         self._databases = Database(waste_url), Database(tasks_url)
         self._redis = cache.connect(redis_url, progress.DB)
         board = cache.Board(self._redis, progress.CHANNEL, progress.TTL_S)
-        waste = WasteInternal(self._databases[0], board, erase=None, now=lambda: datetime.now(UTC))
+        self.waste = waste = WasteInternal(self._databases[0], board, erase=None, now=now)
         add_waste, add_tasks = (
             waste_grpc.add_WasteInternalServiceServicer_to_server,
             tasks_grpc.add_TasksInternalServiceServicer_to_server,
@@ -55,8 +76,8 @@ class House:
         ]
         self.waste_port, self.tasks_port = (server.port for server in self._servers)
         self._publisher = Publisher(rabbitmq_url, topology, name="relay")
-        self._relay = Relay(self._databases[0], self._publisher, OUTBOX)
-        self._relay.start()
+        self.relay = Relay(self._databases[0], self._publisher, OUTBOX)
+        self.relay.start()
 
     def accept(self, count: int, queue: str, **fields) -> list[str]:
         """Take analyses in as CreateAnalysis does, in one transaction; their ids."""
@@ -81,7 +102,7 @@ class House:
                 "INSERT INTO waste.outbox (queue, body, request_id, created_at) VALUES (%s, %s, 'r', %s)",
                 [(queue, job.SerializeToString(), now) for job in jobs],
             )
-        self._relay.wake()
+        self.relay.wake()
         return [job.analysis_id for job in jobs]
 
     def one(self, sql: str):
@@ -95,7 +116,7 @@ class House:
         return self.one("SELECT count(*) FROM tasks.task_results WHERE status = 'success'")
 
     def close(self) -> None:
-        self._relay.close()
+        self.relay.close()
         self._publisher.close()
         for server in self._servers:
             server.stop(grace_s=0)

@@ -2,8 +2,9 @@
 
 Nothing here waits or races. Each step of the world is one thing that could happen next: the broker hands messages
 over, a journal commits some of what was asked of it, a stage's thread takes a task, the courier publishes, the reporter
-and sync send, acknowledgements leave, a connection breaks, a delay is over, a process dies. Inside a step the process
-may die at any call of a peer and at any write to its disk; while a handler runs, other steps of its process go on.
+and sync send, acknowledgements leave, a connection breaks, a clock jumps, a delay is over, a process dies. Inside a
+step the process may die at any call of a peer and at any write to its disk; while a handler runs, other steps of its
+process go on.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from eco2.pipeline.v1.messages_pb2 import Stage as StageNumber
 from eco2.waste.v1 import internal_pb2
 from eco2.waste.v1.internal_pb2 import Outcome
 
-from services.kit.broker import Delivery, Message, Topology
+from services.kit.broker import Delivery, Message, Topology, headers
 from services.kit.errors import DeadlineExceeded, Unavailable
-from services.tasks import rpc, states
+from services.tasks import messages, states
 from tests.faults.disk import Disk
 from workers import journal_file
 from workers.journal import Journal
@@ -35,6 +36,7 @@ TOPOLOGY = Topology.of(StageNumber.DESCRIPTOR)
 STAGES = (STAGE_RULE_RETRIEVAL, STAGE_RESPONSE_GENERATION)
 QUEUES = tuple(TOPOLOGY.queues[number - 1] for number in STAGES)
 MAX_ATTEMPTS = 3
+HOUR_S, DAY_S = 3600.0, 86_400.0
 WORDS = {"ko": "안 돼요.", "en": "It cannot be done."}
 
 
@@ -203,7 +205,7 @@ class Tasks:
         fate = process.world.fate()
         if fate != "lost":
             for task in request.tasks:
-                record = rpc._record(task, "task")
+                record = messages.record(task, "task")
                 known = rows.get(task.task_id)
                 assert known is None or states._standing(record) >= states._standing(known), f"{task} goes back"
                 rows[task.task_id] = record
@@ -229,10 +231,12 @@ class Process:
     def __init__(self, world: World, number: int, folder: Path):
         self.world, self.number, self._folder = world, number, folder
         self.disk, self.worker = Disk(), None
+        # By how much its clock is wrong.
+        self.ahead_s = 0.0
 
     def start(self) -> None:
         stage = Stage(STAGES[self.number], self._handle, 1, self.world.chance.choice((1, 3, 50)), 10.0)
-        self.journal = SteppedJournal(self._folder, vfs=self.disk.name)
+        self.journal = SteppedJournal(self._folder, vfs=self.disk.name, clock=self._clock)
         # A row that is forgotten early would let a late copy run again: that is what keep_s is for.
         self.worker = Worker(
             [stage], self.journal, "", TOPOLOGY, Waste(self), Tasks(self), Announcer(), f"worker{self.number}",
@@ -243,10 +247,13 @@ class Process:
         self.line = self.worker._lines[stage.queue]
         self.courier, self.consumer = self.worker._courier, self.worker.consumer
         self.reporter, self.sync = self.worker._reporter, self.worker._sync
-        self.sync._settle_s = self.world.chance.choice((0.0, 1e9))
+        self.sync._settle_s = self.world.chance.choice((0.0, 1.0, 1e9))
         self.parcels, self.queue, self.depth = [], stage.queue, 0
         self.untold = self.stale = True
         self.cramped = False
+
+    def _clock(self) -> float:
+        return 1_767_225_600 + self.world.steps * 0.01 + self.ahead_s
 
     def die(self) -> None:
         """Its memory is gone; its disk has what was written, or after a power cut what survived."""
@@ -396,6 +403,7 @@ class World:
 
     def put_back(self, queue: str, letter: Letter) -> None:
         letter.redelivered, letter.returns = True, letter.returns + 1
+        letter.headers = letter.headers | {headers.RETURNS: letter.returns}
         assert letter.returns <= TOPOLOGY.delivery_limit, "the broker gives the message up, and nobody hears of it"
         self.queues[queue].appendleft(letter)
 
@@ -431,13 +439,15 @@ class World:
         return True
 
     def _disturb(self, process: Process) -> None:
-        kind = self.chance.randrange(3)
+        kind = self.chance.randrange(4)
         if kind == 0:
             process.disk.cut_at = process.disk.operations + self.chance.randint(1, 30)
         elif kind == 1:
             # The end of a run may find no place, so that it is run once more.
             self.setbacks += 1
             process.disk.capacity = process.disk.used() + self.chance.randrange(20_000)
+        elif kind == 2:
+            process.ahead_s = self.chance.choice((-DAY_S, -HOUR_S, 0.0, HOUR_S, DAY_S))
         elif process.worker:
             process.consumer.lose_connection()
 

@@ -12,35 +12,24 @@ from eco2.tasks.v1 import internal_pb2_grpc
 from eco2.tasks.v1 import tasks_pb2 as pb
 
 from services.tasks import rpc
-from tests.services.tasks.test_tasks import Service, batches_of, expected_of, life, standing
+from tests.faults.house import NEVER_BACK
+from tests.services.tasks.conftest import Central
+from tests.services.tasks.test_tasks import batches_of, expected_of, life, standing
 
 WORKERS, TELLINGS, STORIES = 3, 4, 25
-# Refuses, inside PostgreSQL, what must never happen: so that no moment between two looks is missed.
-_NEVER_BACK = """
-    CREATE FUNCTION tasks.never_back() RETURNS trigger LANGUAGE plpgsql AS $$
-    DECLARE states text[] := ARRAY['pending', 'running', 'failure', 'success'];
-    BEGIN
-      IF (NEW.status = 'success', NEW.attempt, array_position(states, NEW.status::text))
-         < (OLD.status = 'success', OLD.attempt, array_position(states, OLD.status::text)) THEN
-        RAISE EXCEPTION '% goes back from % % to % %', OLD.task_id, OLD.attempt, OLD.status, NEW.attempt, NEW.status;
-      END IF;
-      RETURN NEW;
-    END $$;
-    CREATE TRIGGER never_back BEFORE UPDATE ON tasks.task_results FOR EACH ROW EXECUTE FUNCTION tasks.never_back();
-"""
 
 
 @pytest.fixture
 def owner(postgres, database_name) -> psycopg.Connection:
     with psycopg.connect(postgres.url(database_name), autocommit=True) as connection:
-        connection.execute(_NEVER_BACK)
+        connection.execute(NEVER_BACK)
         yield connection
 
 
 @pytest.fixture
-def tasks(owner, database, serve) -> Service:
+def tasks(owner, database, serve) -> Central:
     servicer = rpc.TasksInternal(database("tasks"), publisher=None)
-    return Service(serve((internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, servicer)), owner)
+    return Central(serve((internal_pb2_grpc.add_TasksInternalServiceServicer_to_server, servicer)), owner)
 
 
 def copy(record: pb.Task, task_id: str) -> pb.Task:
@@ -50,7 +39,7 @@ def copy(record: pb.Task, task_id: str) -> pb.Task:
     return copied
 
 
-def tell(tasks: Service, worker: int, sequences: list[list[list[pb.Task]]], chance: random.Random) -> None:
+def tell(tasks: Central, worker: int, sequences: list[list[list[pb.Task]]], chance: random.Random) -> None:
     """One worker sends its share of each sequence's batches, many sequences in a call, some calls twice."""
     for turn in range(max(map(len, sequences))):
         batch = [record for batches in sequences for record in (batches[turn] if turn < len(batches) else ())]

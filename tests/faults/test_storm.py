@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from pathlib import Path
-
-import pytest
+import time
 
 from tests.conftest import eventually
-from tests.faults.house import House
 from tests.faults.noop_worker import TOPOLOGY
-
-WORKERS = 2
-WAIT_S = 120
-
-
-class Pair:
-    """Worker processes, each with a journal of its own, started again after each kill."""
-
-    def __init__(self, folder: Path, *arguments: str):
-        self._folder, self._arguments = folder, arguments
-        self._log = (folder / "log").open("ab")
-        self._processes = [self._start(number) for number in range(WORKERS)]
-
-    def _start(self, number: int) -> subprocess.Popen:
-        command = [sys.executable, "-m", "tests.faults.noop_worker", *self._arguments, str(self._folder / str(number))]
-        environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
-        return subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
-
-    def kill(self, number: int) -> None:
-        assert self._processes[number].poll() is None, "a worker ended by itself; its log says why"
-        self._processes[number].kill()
-        self._processes[number].wait(WAIT_S)
-        self._processes[number] = self._start(number)
-
-    def close(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait(WAIT_S)
-        self._log.close()
-
-
-@pytest.fixture
-def house(postgres, database_name, servers, rabbitmq_url):
-    opened = House(
-        postgres.url(database_name), postgres.url(database_name, "waste"), postgres.url(database_name, "tasks"),
-        servers.redis_url, rabbitmq_url, TOPOLOGY,
-    )  # fmt: skip
-    yield opened
-    opened.close()
+from tests.faults.pair import WAIT_S, WORKERS, Pair
 
 
 def test_kill_nine_at_any_moment_loses_no_task_and_doubles_no_effect(campaign, house, servers, rabbitmq_url, tmp_path):
@@ -63,7 +20,7 @@ def test_kill_nine_at_any_moment_loses_no_task_and_doubles_no_effect(campaign, h
         tmp_path, rabbitmq_url, f"127.0.0.1:{house.waste_port}", f"127.0.0.1:{house.tasks_port}",
     )  # fmt: skip
     try:
-        accepted = amid = 0
+        accepted = amid = doubles = 0
         for number in range(kills):
             # What kills held up must not grow without end.
             eventually(lambda least=accepted - 100: house.answered() > least, WAIT_S)
@@ -71,6 +28,7 @@ def test_kill_nine_at_any_moment_loses_no_task_and_doubles_no_effect(campaign, h
             begun.wait(chance.random() * 0.3)
             amid += house.answered() < accepted
             victims = range(WORKERS) if chance.random() < 0.2 else [chance.randrange(WORKERS)]
+            doubles += len(victims) - 1
             for victim in victims:
                 pair.kill(victim)
             if number in restarts:
@@ -81,6 +39,7 @@ def test_kill_nine_at_any_moment_loses_no_task_and_doubles_no_effect(campaign, h
         assert house.one("SELECT count(*) FROM tasks.task_results") == tasks
         assert house.one("SELECT count(*) FROM waste.answered WHERE state = 'SUCCEEDED'") == accepted
         assert house.one("SELECT count(DISTINCT id) FROM waste.answered") == accepted
+        rows, effects = house.recorded(), 2 * house.one("SELECT count(DISTINCT id) FROM waste.answered")
         again = house.one("SELECT count(*) FROM tasks.task_results WHERE attempt > 1")
         differ = house.one("""
             SELECT count(*) FROM waste.analyses a
@@ -89,8 +48,10 @@ def test_kill_nine_at_any_moment_loses_no_task_and_doubles_no_effect(campaign, h
         """)
     finally:
         pair.close()
+    minutes = (time.monotonic() - campaign.begun) / 60
     campaign.report(
-        f"{tasks} tasks, {kills} kills, {amid} of them amid work, {len(restarts)} broker restarts: 0 lost, "
-        f"rows = tasks, effects = tasks; "
-        f"{again} were tried again, {differ} ended on two workers, of which waste kept one answer and tasks the other"
+        f"{tasks} tasks, {kills} kills and {doubles} of a second worker with it, {amid} amid work, {len(restarts)} "
+        f"broker restarts: {tasks - effects} lost, {rows} rows, {effects} effects, {minutes:.1f} minutes, "
+        f"{tasks / minutes / 60:.0f} tasks/s; {again} were tried again, {differ} ended on two workers, of which waste "
+        "kept one answer and tasks the other"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import queue
 import threading
 
 import pytest
@@ -18,7 +19,7 @@ from eco2.tasks.v1 import tasks_pb2
 from eco2.waste.v1 import internal_pb2_grpc as waste_grpc
 from eco2.waste.v1.internal_pb2 import Outcome
 
-from services.kit.broker import Message
+from services.kit.broker import Consumer, Message
 from services.kit.errors import invalid
 from tests.conftest import eventually
 from tests.workers.conftest import new_job
@@ -248,6 +249,24 @@ def test_a_permanent_error_ends_it_at_once(start, send, waste, topology, listen)
     failure = waste.outcomes[job.analysis_id][0].failure
     assert (failure.reason, failure.message) == ("NOT_AN_IMAGE", "This is not a photo.")
     assert attempts == [1]
+
+
+def test_the_end_stands_before_all_that_dead_workers_may_have_told(start, send, rabbitmq_url, tasks, topology):
+    """Two workers died over this message, and said of attempts 1 and 2 that they run; their disks are elsewhere."""
+    held, job = queue.SimpleQueue(), send()
+    for _ in range(2):
+        other = Consumer(rabbitmq_url, topology, {topology.queues[0]: 1}, held.put).start()
+        held.get(timeout=WAIT_S)
+        # The broker takes back what it had, as after a death.
+        other.close()
+
+    def refuse(job, progress):
+        raise Permanent("NOT_AN_IMAGE", {"ko": "사진이 아니에요.", "en": "This is not a photo."})
+
+    start({STAGE_USER_INPUT: refuse})
+    task_id = f"{job.analysis_id}:user_input"
+    tasks.wait_for(lambda: tasks.last(task_id).state == tasks_pb2.TASK_STATE_FAILURE)
+    assert tasks.last(task_id).attempt == 3
 
 
 def test_a_dead_letter_sent_again_with_a_higher_attempt_is_done_again(start, send, waste, publisher, topology):

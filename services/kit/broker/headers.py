@@ -14,6 +14,8 @@ REASON, ERROR, STACK = "x-reason", "x-error", "x-stack"
 TASK_ID = "x-task-id"
 # Given up by the broker: who did it, how often and why, the last first.
 DEATHS = "x-death"
+# How often it came back to its queue before this delivery; the broker counts.
+RETURNS = "x-delivery-count"
 # Nobody's work: a consumer sends it to itself to hear whether it still hears.
 CANARY = "x-canary"
 

@@ -37,6 +37,8 @@ def now() -> datetime:
 class Clock:
     """The real time, and what a test adds to it."""
 
+    hour = timedelta(hours=1)
+
     def __init__(self):
         self.ahead = timedelta(0)
 
@@ -57,6 +59,7 @@ class Running:
     eraser: Eraser
     remover: Remover
     clock: Clock
+    servicer: WasteInternal
 
     def upload(self, user_id, photo: bytes = PHOTO) -> str:
         """Announce and PUT a photo; gives its image_id."""
@@ -112,9 +115,10 @@ def waste(servers, database, serve, topology):
     relay, draining = Relay(store, publisher, OUTBOX), threading.Event()
     remover = Remover(store, bucket, UPLOAD_S, clock)
     public = Waste(store, bucket, board, listener, relay.wake, remover, draining, now)
+    servicer = WasteInternal(store, board, eraser.erase, now)
     channel = serve(
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
-        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, WasteInternal(store, board, eraser.erase, now)),
+        (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, servicer),
         pools=[server.Pool(WAITS, limit=4, reason="TOO_MANY_WAITERS")],
         draining=draining,
     )
@@ -130,6 +134,7 @@ def waste(servers, database, serve, topology):
         eraser,
         remover,
         clock,
+        servicer,
     )
     publisher.close()
     listener.close()
