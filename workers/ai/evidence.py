@@ -29,7 +29,7 @@ NOT_WASTE = (*range(398), *range(970, 981), *range(981, 984))
 # OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet, but the head is then sure of its paper.
 OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.2
 # Below this calibrated probability the answer is a question. The model card shows what is right above it.
-SURE = 0.65
+SURE = 0.68
 # The share of ImageNet's belief that an item needs, and a label to be worth showing.
 ITEM_FROM = 0.3
 LABEL_FROM = 0.05

@@ -21,7 +21,6 @@ MAX_PIXELS = 25_000_000
 # A JPEG is decoded at a fraction of its size as long as both sides keep this much: above SIZE, so nothing is lost.
 DECODE_SIZE = 320
 CENTRE = 0.8
-UPRIGHT = 2  # views before the one upside down
 
 
 # What Pillow raises on damaged or oversized input; its warning of size is an exception where warnings are errors.
@@ -74,10 +73,8 @@ def crop_centre(image: Image.Image) -> Image.Image:
 
 
 def to_views(image: Image.Image) -> np.ndarray:
-    """float32 [3, 3, 224, 224]: the photo, its centre mirrored, and the photo upside down, since things lie any way up.
-    Several looks err apart; their mean errs less."""
-    whole = to_pixels(image)
-    return np.stack([whole, to_pixels(ImageOps.mirror(crop_centre(image))), whole[:, ::-1]])
+    """float32 [2, 3, 224, 224]: the photo, and its centre mirrored. They err apart; their mean errs less."""
+    return np.stack([to_pixels(image), to_pixels(ImageOps.mirror(crop_centre(image)))])
 
 
 def halve(maps: np.ndarray) -> np.ndarray:
@@ -104,7 +101,7 @@ class Backbone:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """pixels [n, 3, 224, 224] to features [n, 1584, 7, 7] and ImageNet logits [n, 1000]."""
+        """pixels [n, 3, 224, 224] to features [n, 1584, 7, 7] and the last one's ImageNet logits [1, 1000]."""
         features, logits = self._session.run(["features", "logits"], {"image": pixels})
         return features, logits
 
@@ -142,5 +139,4 @@ class EmbeddedVision:
         maps, imagenet = self._backbone.run(to_views(open_image(image_bytes)))
         probabilities = self._head.probabilities(self._head.logits(maps.mean(axis=(2, 3))))
         halves = self._head.probabilities(self._head.logits(halve(maps[0]))[..., None, :])
-        # ImageNet knows things as they stand.
-        return evidence.fuse(probabilities, softmax(imagenet[:UPRIGHT]).mean(axis=0), self._items, halves)
+        return evidence.fuse(probabilities, softmax(imagenet[0]), self._items, halves)

@@ -88,6 +88,24 @@ def test_weights_that_name_anything_else_are_refused(tmp_path):
         backbone.read_weights(hostile)
 
 
+def test_a_tuning_adds_a_low_rank_change_and_replaces_norms():
+    weights = {"_conv.weight": np.ones((3, 2, 1, 1), np.float32), "_bn0.bias": np.zeros(3, np.float32)}
+    tuning = {
+        "_conv.up": np.array([[1], [2], [0]], np.float16),
+        "_conv.down": np.array([[10, 0.5]], np.float16),
+        "_bn0.bias": np.full(3, 7, np.float16),
+    }
+    tuned = backbone.tune(weights, tuning)
+    assert tuned["_conv.weight"][:, :, 0, 0].tolist() == [[11, 1.5], [21, 2], [1, 1]]
+    assert tuned["_bn0.bias"].tolist() == [7, 7, 7]
+    assert weights["_conv.weight"].max() == 1
+
+
+def test_a_tuning_of_something_else_is_refused():
+    with pytest.raises(backbone.BackboneError, match=r"_conv2\.down"):
+        backbone.tune({"_conv.weight": np.ones((3, 2, 1, 1))}, {"_conv2.down": np.ones((1, 2), np.float16)})
+
+
 def test_backbone_knows_imagenet(eyes, coffee):
     _, logits = eyes._backbone.run(vision.to_views(vision.open_image(coffee)))
     assert set(logits.argmax(axis=1)) <= {504, 967, 968}  # coffee mug, espresso, cup
