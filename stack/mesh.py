@@ -43,7 +43,7 @@ SERVICES = {
     "tasks": "WORKER_DB_URL",
 }
 # Those that keep something of a user, in the order in which they erase one; users itself comes last.
-ERASING = ("auth", "locations", "waste", "chat_llm", "tasks")
+ERASING = ("auth", "locations", "recycle_info", "waste", "chat_llm", "tasks")
 WORKERS = ("storage", "ai")
 
 # What a person may set for all parts, and for those that use models; nothing else of the caller's environment reaches

@@ -34,6 +34,11 @@ def get_caller(context: grpc.ServicerContext) -> Caller:
         raise Unauthenticated("the token names no user", reason="TOKEN_INVALID") from None
 
 
+def find_caller(context: grpc.ServicerContext) -> Caller | None:
+    """As get_caller; None when a sibling calls, which speaks for no user."""
+    return get_caller(context) if USER_ID in dict(context.invocation_metadata()) else None
+
+
 def client_address(context: grpc.ServicerContext) -> str:
     """The IP address from which this call reached the edge; empty when it did not come through it."""
     return dict(context.invocation_metadata()).get(CLIENT_ADDRESS, "")

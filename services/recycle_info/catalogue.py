@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from services.kit.errors import NotFound
 from services.recycle_info.advice import Advice, resolve
-from services.recycle_info.corpus import DEFAULTS, Item, surfaces
+from services.recycle_info.corpus import DEFAULTS, MIDDLES, OTHER_MAJORS, RECYCLABLE, Item, surfaces
 from services.recycle_info.finder import NAMED, Finder
 from services.recycle_info.meanings import Meanings
 from services.recycle_info.situations import find_situations, without_situations
@@ -39,12 +41,22 @@ class Choice:
     advice: Advice
 
 
+@dataclass(frozen=True)
+class Region:
+    """Where it is done otherwise: all items, those that differ in the region's form."""
+
+    name: str
+    items: Mapping[str, Item]
+
+
 class Catalogue:
     """The items by key, and their names ready to be searched."""
 
-    def __init__(self, items: dict[str, Item], meanings: Meanings | None = None):
-        """meanings: of the names of these items; without them letters decide alone."""
-        self.items = items
+    def __init__(
+        self, items: dict[str, Item], meanings: Meanings | None = None, regions: Mapping[str, Region] | None = None
+    ):
+        """meanings: of the names of these items; without them letters decide alone. regions: by code."""
+        self.items, self._regions = items, regions or {}
         self._finder = Finder(documents(items), meanings)
 
     def search(self, query: str, category: str = "") -> list[str]:
@@ -55,13 +67,26 @@ class Catalogue:
             if category in ("", self.items[key]["category_major"], self.items[key]["category_middle"])
         ]
 
-    def answer(self, question: str, language: str, limit: int = 3) -> list[Choice]:
+    def in_region(self, region_code: str) -> Region:
+        """The region of this code, or the city that it is in, where either does it otherwise; else the country."""
+        country = Region("", self.items)
+        return self._regions.get(region_code) or self._regions.get(region_code[:2]) or country
+
+    def list_categories(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
+        """(major, how many items, [(middle, how many)]) in the official order."""
+        counts = Counter((item["category_major"], item["category_middle"]) for item in self.items.values())
+        middles = [(middle, counts[RECYCLABLE, middle]) for middle in MIDDLES]
+        recyclable = (RECYCLABLE, sum(count for _, count in middles), middles)
+        return [recyclable, *((major, counts[major, major], []) for major in OTHER_MAJORS)]
+
+    def answer(self, question: str, language: str, limit: int = 3, region_code: str = "") -> list[Choice]:
         """What a question may be about, best first. Fails with NotFound (NO_RULE_FOUND) when about nothing here."""
         tags = find_situations(question)
         found = self._finder.find(question, limit)
         if not found:
             raise NotFound(_DECLINED[language], reason="NO_RULE_FOUND")
-        return [Choice(key, score, resolve(self.items, key, tags, language)) for key, score in found]
+        items = self.in_region(region_code).items
+        return [Choice(key, score, resolve(items, key, tags, language)) for key, score in found]
 
     def settle(self, item_key: str, material: str, question: str, language: str, unsure: bool) -> Choice:
         """The rule for what a photo shows and its owner says.

@@ -47,6 +47,11 @@ def lay_over(items: Mapping[str, Item], overrides: list[Override]) -> dict[str, 
     return {code: ChainMap(own, items) for code, own in changed.items()}
 
 
+def names(overrides: list[Override]) -> dict[str, str]:
+    """The regions that differ, by code."""
+    return {code: name for override in overrides for code, name in override["regions"].items()}
+
+
 def affected(override: Override, items: Mapping[str, Item]) -> list[str]:
     if "items" in override:
         return override["items"]

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc, recycle_info_pb2, recycle_info_pb2_grpc
 
-from services.kit import pages
+from services.kit import pages, tombstones
+from services.kit.caller import find_caller, get_caller
 from services.kit.database import Database
-from services.recycle_info import store
-from services.recycle_info.catalogue import Catalogue, Choice, item_id, rule_id
-from services.recycle_info.words import detect_language
+from services.recycle_info import query_store, store
+from services.recycle_info.catalogue import Catalogue, Choice, Region, item_id, rule_id
+from services.recycle_info.queries import Queries
+from services.recycle_info.suggestions import Suggestions
+from services.recycle_info.words import detect_language, is_hangul
 
 _FIRST = ["", UUID(int=0)]
+_LAST = [datetime.max.replace(tzinfo=UTC), UUID(int=(1 << 128) - 1)]
+# Suggestions at once: the default, and the most.
+_FEW, _MANY = 10, 20
 
 
 class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
-    def __init__(self, database: Database, catalogue: Catalogue):
-        self._database, self._catalogue = database, catalogue
+    def __init__(self, database: Database, catalogue: Catalogue, queries: Queries):
+        self._database, self._catalogue, self._queries = database, catalogue, queries
+        self._suggestions = Suggestions(catalogue.items)
 
     def ListItems(self, request, context):
         limit = pages.size(request.page_size)
@@ -27,13 +35,52 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
 
     def GetItem(self, request, context):
         with self._database.reading() as connection:
-            row = store.get_item(connection, UUID(request.item_id))
-        return recycle_info_pb2.GetItemResponse(item=_item(row))
+            identifier, rule, item = store.get_item(connection, UUID(request.item_id))
+        region = self._catalogue.in_region(request.region_code)
+        local = region.items.get(item["key"], item)
+        return recycle_info_pb2.GetItemResponse(item=_item((identifier, rule, local), self._differs(local, region)))
+
+    def SuggestItems(self, request, context):
+        found = self._suggestions.find(request.query, min(request.page_size or _FEW, _MANY))
+        return recycle_info_pb2.SuggestItemsResponse(suggestions=[self._suggestion(*each) for each in found])
+
+    def ListCategories(self, request, context):
+        return recycle_info_pb2.ListCategoriesResponse(
+            categories=[
+                recycle_info_pb2.Category(
+                    name=major,
+                    item_count=count,
+                    categories=[recycle_info_pb2.Category(name=name, item_count=number) for name, number in middles],
+                )
+                for major, count, middles in self._catalogue.list_categories()
+            ]
+        )
+
+    def ListQueries(self, request, context):
+        user_id, limit = get_caller(context).user_id, pages.size(request.page_size)
+        before = pages.cursor(request.page_token, (datetime.fromisoformat, UUID), user_id) or _LAST
+        with self._database.reading() as connection:
+            rows = query_store.list_queries(connection, user_id, tuple(before), limit + 1)
+        more = ""
+        if len(rows) > limit:
+            last = rows[limit - 1]
+            more = pages.token([last.created_at.isoformat(), str(last.id)], user_id)
+        return recycle_info_pb2.ListQueriesResponse(queries=map(_query, rows[:limit]), next_page_token=more)
 
     def Ask(self, request, context):
-        language = detect_language(request.question)
-        candidates = [self._answer(choice, language) for choice in self._catalogue.answer(request.question, language)]
-        return recycle_info_pb2.AskResponse(answer=candidates[0], candidates=candidates)
+        language, caller = detect_language(request.question), find_caller(context)
+        kept = {"language_code": language}
+        try:
+            choices = self._catalogue.answer(request.question, language, region_code=request.region_code)
+            region = self._catalogue.in_region(request.region_code)
+            candidates = [self._answer(choice, language, region) for choice in choices]
+            best = candidates[0]
+            kept |= {"item_id": best.item_id, "item_name": best.item_name, "confidence": best.confidence}
+        finally:
+            # Also what led to nothing: that is what the rules lack.
+            if caller:
+                self._queries.keep(caller.user_id, request.question, kept)
+        return recycle_info_pb2.AskResponse(answer=best, candidates=candidates)
 
     def _search(self, request, limit):
         (start,) = pages.cursor(request.page_token, (int,), request.query, request.category) or [0]
@@ -48,7 +95,20 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         last = rows[:limit][-1] if rows else None
         return rows, last and [last[2]["name_ko"], str(last[0])]
 
-    def _answer(self, choice: Choice, language: str) -> recycle_info_pb2.Answer:
+    def _differs(self, item, region: Region) -> str:
+        """The name of the region when the item is in its own form."""
+        return region.name if item != self._catalogue.items.get(item["key"]) else ""
+
+    def _suggestion(self, key: str, name: str) -> recycle_info_pb2.Suggestion:
+        item = self._catalogue.items[key]
+        return recycle_info_pb2.Suggestion(
+            item_id=str(item_id(key)),
+            name=name,
+            item_name=item["name_ko" if is_hangul(name) else "name_en"],
+            category_middle=item["category_middle"],
+        )
+
+    def _answer(self, choice: Choice, language: str, region: Region) -> recycle_info_pb2.Answer:
         item = choice.advice.item
         return recycle_info_pb2.Answer(
             item_id=str(item_id(choice.key)),
@@ -59,12 +119,13 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
             source_url=item["source_url"],
             text=choice.advice.text,
             confidence=choice.score,
+            region_name=self._differs(item, region),
         )
 
 
 class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
-    def __init__(self, catalogue: Catalogue):
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, database: Database):
+        self._catalogue, self._database = catalogue, database
 
     def ResolveRule(self, request, context):
         material = recycle_info_pb2.Material.Name(request.material).removeprefix("MATERIAL_")
@@ -90,8 +151,22 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
         )
         return internal_pb2.ResolveRuleResponse(rule=rule)
 
+    def EraseUser(self, request, context):
+        user_id = UUID(request.user_id)
+        with self._database.writing() as tx:
+            tombstones.bury(tx, user_id)
+        with self._database.writing() as tx:
+            removed = tombstones.count_removed(tx, user_id, query_store.delete_user(tx, user_id))
+        return internal_pb2.EraseUserResponse(removed_count=removed)
 
-def _item(row: store.Row) -> recycle_info_pb2.Item:
+
+def _query(row) -> recycle_info_pb2.Query:
+    query = recycle_info_pb2.Query(query_id=str(row.id), question=row.query, **row.result)
+    query.create_time.FromDatetime(row.created_at)
+    return query
+
+
+def _item(row: store.Row, region_name: str = "") -> recycle_info_pb2.Item:
     identifier, rule, item = row
     return recycle_info_pb2.Item(
         item_id=str(identifier),
@@ -108,6 +183,7 @@ def _item(row: store.Row) -> recycle_info_pb2.Item:
         source_url=item["source_url"],
         regional=item["regional"],
         contact=item.get("contact", ""),
+        region_name=region_name,
     )
 
 

@@ -101,6 +101,15 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         item = recycle_info_pb2.Item(name_ko=request.query, material=recycle_info_pb2.MATERIAL_PAPER_PACK)
         return recycle_info_pb2.ListItemsResponse(items=[item])
 
+    def SuggestItems(self, request, context):
+        return recycle_info_pb2.SuggestItemsResponse(suggestions=[recycle_info_pb2.Suggestion(name=request.query)])
+
+    def ListCategories(self, request, context):
+        return recycle_info_pb2.ListCategoriesResponse(categories=[recycle_info_pb2.Category(name="종이")])
+
+    def ListQueries(self, request, context):
+        return recycle_info_pb2.ListQueriesResponse()
+
     def Ask(self, request, context):
         return recycle_info_pb2.AskResponse(answer=recycle_info_pb2.Answer(text=request.question))
 

@@ -37,6 +37,7 @@ from services.locations.rpc import LocationsInternal
 from services.recycle_info import corpus
 from services.recycle_info import store as rules_store
 from services.recycle_info.catalogue import Catalogue, item_id, rule_id
+from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
 from services.waste.outcomes import WasteInternal
 from tests.conftest import as_user
@@ -64,17 +65,20 @@ class Siblings:
             rules_store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
         with self.locations.writing() as tx:
             places_store.sync_centers(tx, places.load_centers(), now())
-        catalogue = Catalogue(corpus.load())
+        catalogue, queries = Catalogue(corpus.load()), Queries(rules, now, 365, wake=lambda: None)
         board = cache.Board(redis, "test.unused", 60)
         self.rules = rules
         self._servers = {
             "recycle_info": Server(
                 "127.0.0.1:0",
                 [
-                    (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(rules, catalogue)),
+                    (
+                        recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server,
+                        RecycleInfo(rules, catalogue, queries),
+                    ),
                     (
                         rules_internal_grpc.add_RecycleInfoInternalServiceServicer_to_server,
-                        RecycleInfoInternal(catalogue),
+                        RecycleInfoInternal(catalogue, rules),
                     ),
                 ],
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc, recycle_info_pb2_grpc
@@ -13,6 +14,7 @@ from services.kit.llm import budget
 from services.kit.server import Server
 from services.recycle_info import corpus, store
 from services.recycle_info.catalogue import Catalogue, item_id, rule_id
+from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
 from workers.ai import answers
 from workers.journal import Journal
@@ -25,10 +27,14 @@ class Rules:
         items = corpus.load()
         with database.writing() as tx:
             store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in items.items()])
-        self._internal = RecycleInfoInternal(Catalogue(items))
+        catalogue, queries = Catalogue(items), Queries(database, lambda: datetime.now(UTC), 365, wake=lambda: None)
+        self._internal = RecycleInfoInternal(catalogue, database)
         self.keys = set(items)
         services = [
-            (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(database, Catalogue(items))),
+            (
+                recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server,
+                RecycleInfo(database, catalogue, queries),
+            ),
             (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, self._internal),
         ]
         self.server = Server("127.0.0.1:0", services).start()

@@ -40,6 +40,11 @@ class RecycleInfoInternalServiceStub:
                 request_serializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.ResolveRuleRequest.SerializeToString,
                 response_deserializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.ResolveRuleResponse.FromString,
                 _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/eco2.recycle_info.v1.RecycleInfoInternalService/EraseUser',
+                request_serializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
 
 
 class RecycleInfoInternalServiceServicer:
@@ -55,6 +60,13 @@ class RecycleInfoInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseUser(self, request, context):
+        """Removes what a person has asked: afterwards the user id occurs nowhere in this domain. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecycleInfoInternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +74,11 @@ def add_RecycleInfoInternalServiceServicer_to_server(servicer, server):
                     servicer.ResolveRule,
                     request_deserializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.ResolveRuleRequest.FromString,
                     response_serializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.ResolveRuleResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.EraseUserRequest.FromString,
+                    response_serializer=eco2_dot_recycle__info_dot_v1_dot_internal__pb2.EraseUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +109,33 @@ class RecycleInfoInternalService:
             '/eco2.recycle_info.v1.RecycleInfoInternalService/ResolveRule',
             eco2_dot_recycle__info_dot_v1_dot_internal__pb2.ResolveRuleRequest.SerializeToString,
             eco2_dot_recycle__info_dot_v1_dot_internal__pb2.ResolveRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.recycle_info.v1.RecycleInfoInternalService/EraseUser',
+            eco2_dot_recycle__info_dot_v1_dot_internal__pb2.EraseUserRequest.SerializeToString,
+            eco2_dot_recycle__info_dot_v1_dot_internal__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

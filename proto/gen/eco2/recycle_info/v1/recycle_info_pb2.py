@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'eco2/recycle_info/v1/recycle_info.proto\x12\x14\x65\x63o2.recycle_info.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xe0\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07name_ko\x18\x03 \x01(\t\x12\x0f\n\x07name_en\x18\x04 \x01(\t\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\x30\n\x08material\x18\x06 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x16\n\x0e\x63\x61tegory_major\x18\x07 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x08 \x01(\t\x12\x0f\n\x07rule_id\x18\t \x01(\t\x12-\n\x08guide_ko\x18\n \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12-\n\x08guide_en\x18\x0b \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12\x12\n\nsource_url\x18\x0c \x01(\t\x12\x10\n\x08regional\x18\r \x01(\x08\x12\x0f\n\x07\x63ontact\x18\x0e \x01(\t\"H\n\x05Guide\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x0b\n\x03\x62in\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x03(\t\x12\x0e\n\x06\x64o_not\x18\x04 \x03(\t\"\x80\x01\n\x10ListItemsRequest\x12\x17\n\x05query\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"W\n\x11ListItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.eco2.recycle_info.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x0eGetItemRequest\x12\x19\n\x07item_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\";\n\x0fGetItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.eco2.recycle_info.v1.Item\"*\n\nAskRequest\x12\x1c\n\x08question\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\"m\n\x0b\x41skResponse\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\"\xa4\x01\n\x06\x41nswer\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x11\n\titem_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61tegory_major\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\x12\x0f\n\x07rule_id\x18\x05 \x01(\t\x12\x12\n\nsource_url\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01*\x98\x03\n\x08Material\x12\x18\n\x14MATERIAL_UNSPECIFIED\x10\x00\x12\x16\n\x12MATERIAL_CARDBOARD\x10\x01\x12\x12\n\x0eMATERIAL_PAPER\x10\x02\x12\x17\n\x13MATERIAL_PAPER_PACK\x10\x03\x12\x12\n\x0eMATERIAL_GLASS\x10\x04\x12\x12\n\x0eMATERIAL_METAL\x10\x05\x12\x14\n\x10MATERIAL_PLASTIC\x10\x06\x12\x12\n\x0eMATERIAL_VINYL\x10\x07\x12\x16\n\x12MATERIAL_STYROFOAM\x10\x08\x12\x14\n\x10MATERIAL_TEXTILE\x10\t\x12\x14\n\x10MATERIAL_BATTERY\x10\n\x12\x15\n\x11MATERIAL_LIGHTING\x10\x0b\x12\x18\n\x14MATERIAL_ELECTRONICS\x10\x0c\x12\x11\n\rMATERIAL_FOOD\x10\r\x12\x11\n\rMATERIAL_WOOD\x10\x0e\x12\x14\n\x10MATERIAL_CERAMIC\x10\x0f\x12\x14\n\x10MATERIAL_GENERAL\x10\x10\x12\x14\n\x10MATERIAL_UNKNOWN\x10\x11\x32\x8f\x03\n\x12RecycleInfoService\x12\x80\x01\n\tListItems\x12&.eco2.recycle_info.v1.ListItemsRequest\x1a\'.eco2.recycle_info.v1.ListItemsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/recycle-info/items\x12\x84\x01\n\x07GetItem\x12$.eco2.recycle_info.v1.GetItemRequest\x1a%.eco2.recycle_info.v1.GetItemResponse\",\x82\xd3\xe4\x93\x02&\x12$/api/v1/recycle-info/items/{item_id}\x12o\n\x03\x41sk\x12 .eco2.recycle_info.v1.AskRequest\x1a!.eco2.recycle_info.v1.AskResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/recycle-info:ask:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'eco2/recycle_info/v1/recycle_info.proto\x12\x14\x65\x63o2.recycle_info.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07name_ko\x18\x03 \x01(\t\x12\x0f\n\x07name_en\x18\x04 \x01(\t\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\x30\n\x08material\x18\x06 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x16\n\x0e\x63\x61tegory_major\x18\x07 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x08 \x01(\t\x12\x0f\n\x07rule_id\x18\t \x01(\t\x12-\n\x08guide_ko\x18\n \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12-\n\x08guide_en\x18\x0b \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12\x12\n\nsource_url\x18\x0c \x01(\t\x12\x10\n\x08regional\x18\r \x01(\x08\x12\x0f\n\x07\x63ontact\x18\x0e \x01(\t\x12\x13\n\x0bregion_name\x18\x0f \x01(\t\"H\n\x05Guide\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x0b\n\x03\x62in\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x03(\t\x12\x0e\n\x06\x64o_not\x18\x04 \x03(\t\"\x80\x01\n\x10ListItemsRequest\x12\x17\n\x05query\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"W\n\x11ListItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.eco2.recycle_info.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x0eGetItemRequest\x12\x19\n\x07item_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0bregion_code\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\";\n\x0fGetItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.eco2.recycle_info.v1.Item\"`\n\nAskRequest\x12\x1c\n\x08question\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\x34\n\x0bregion_code\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"m\n\x0b\x41skResponse\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\"\xb9\x01\n\x06\x41nswer\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x11\n\titem_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61tegory_major\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\x12\x0f\n\x07rule_id\x18\x05 \x01(\t\x12\x12\n\nsource_url\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\x12\x13\n\x0bregion_name\x18\t \x01(\t\"K\n\x13SuggestItemsRequest\x12\x18\n\x05query\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"M\n\x14SuggestItemsResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .eco2.recycle_info.v1.Suggestion\"W\n\nSuggestion\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\titem_name\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\"\x17\n\x15ListCategoriesRequest\"L\n\x16ListCategoriesResponse\x12\x32\n\ncategories\x18\x01 \x03(\x0b\x32\x1e.eco2.recycle_info.v1.Category\"`\n\x08\x43\x61tegory\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x05\x12\x32\n\ncategories\x18\x03 \x03(\x0b\x32\x1e.eco2.recycle_info.v1.Category\"N\n\x12ListQueriesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\\\n\x13ListQueriesResponse\x12,\n\x07queries\x18\x01 \x03(\x0b\x32\x1b.eco2.recycle_info.v1.Query\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xab\x01\n\x05Query\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\titem_name\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x03\n\x08Material\x12\x18\n\x14MATERIAL_UNSPECIFIED\x10\x00\x12\x16\n\x12MATERIAL_CARDBOARD\x10\x01\x12\x12\n\x0eMATERIAL_PAPER\x10\x02\x12\x17\n\x13MATERIAL_PAPER_PACK\x10\x03\x12\x12\n\x0eMATERIAL_GLASS\x10\x04\x12\x12\n\x0eMATERIAL_METAL\x10\x05\x12\x14\n\x10MATERIAL_PLASTIC\x10\x06\x12\x12\n\x0eMATERIAL_VINYL\x10\x07\x12\x16\n\x12MATERIAL_STYROFOAM\x10\x08\x12\x14\n\x10MATERIAL_TEXTILE\x10\t\x12\x14\n\x10MATERIAL_BATTERY\x10\n\x12\x15\n\x11MATERIAL_LIGHTING\x10\x0b\x12\x18\n\x14MATERIAL_ELECTRONICS\x10\x0c\x12\x11\n\rMATERIAL_FOOD\x10\r\x12\x11\n\rMATERIAL_WOOD\x10\x0e\x12\x14\n\x10MATERIAL_CERAMIC\x10\x0f\x12\x14\n\x10MATERIAL_GENERAL\x10\x10\x12\x14\n\x10MATERIAL_UNKNOWN\x10\x11\x32\xc5\x06\n\x12RecycleInfoService\x12\x80\x01\n\tListItems\x12&.eco2.recycle_info.v1.ListItemsRequest\x1a\'.eco2.recycle_info.v1.ListItemsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/recycle-info/items\x12\x84\x01\n\x07GetItem\x12$.eco2.recycle_info.v1.GetItemRequest\x1a%.eco2.recycle_info.v1.GetItemResponse\",\x82\xd3\xe4\x93\x02&\x12$/api/v1/recycle-info/items/{item_id}\x12\x91\x01\n\x0cSuggestItems\x12).eco2.recycle_info.v1.SuggestItemsRequest\x1a*.eco2.recycle_info.v1.SuggestItemsResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/api/v1/recycle-info/items:suggest\x12\x94\x01\n\x0eListCategories\x12+.eco2.recycle_info.v1.ListCategoriesRequest\x1a,.eco2.recycle_info.v1.ListCategoriesResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/recycle-info/categories\x12\x88\x01\n\x0bListQueries\x12(.eco2.recycle_info.v1.ListQueriesRequest\x1a).eco2.recycle_info.v1.ListQueriesResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/recycle-info/queries\x12o\n\x03\x41sk\x12 .eco2.recycle_info.v1.AskRequest\x1a!.eco2.recycle_info.v1.AskResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/recycle-info:ask:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,34 +44,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTITEMSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_GETITEMREQUEST'].fields_by_name['item_id']._loaded_options = None
   _globals['_GETITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETITEMREQUEST'].fields_by_name['region_code']._loaded_options = None
+  _globals['_GETITEMREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H\034r\0272\025^[0-9]{2}([0-9]{3})?$\330\001\001'
   _globals['_ASKREQUEST'].fields_by_name['question']._loaded_options = None
   _globals['_ASKREQUEST'].fields_by_name['question']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
+  _globals['_ASKREQUEST'].fields_by_name['region_code']._loaded_options = None
+  _globals['_ASKREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H\034r\0272\025^[0-9]{2}([0-9]{3})?$\330\001\001'
+  _globals['_SUGGESTITEMSREQUEST'].fields_by_name['query']._loaded_options = None
+  _globals['_SUGGESTITEMSREQUEST'].fields_by_name['query']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_SUGGESTITEMSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_SUGGESTITEMSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTQUERIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTQUERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTQUERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTQUERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListItems']._loaded_options = None
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListItems']._serialized_options = b'\202\323\344\223\002\034\022\032/api/v1/recycle-info/items'
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['GetItem']._loaded_options = None
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['GetItem']._serialized_options = b'\202\323\344\223\002&\022$/api/v1/recycle-info/items/{item_id}'
+  _globals['_RECYCLEINFOSERVICE'].methods_by_name['SuggestItems']._loaded_options = None
+  _globals['_RECYCLEINFOSERVICE'].methods_by_name['SuggestItems']._serialized_options = b'\202\323\344\223\002$\022\"/api/v1/recycle-info/items:suggest'
+  _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListCategories']._loaded_options = None
+  _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListCategories']._serialized_options = b'\202\323\344\223\002!\022\037/api/v1/recycle-info/categories'
+  _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListQueries']._loaded_options = None
+  _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListQueries']._serialized_options = b'\202\323\344\223\002\036\022\034/api/v1/recycle-info/queries'
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['Ask']._loaded_options = None
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['Ask']._serialized_options = b'\202\323\344\223\002\035\"\030/api/v1/recycle-info:ask:\001*'
-  _globals['_MATERIAL']._serialized_start=1202
-  _globals['_MATERIAL']._serialized_end=1610
-  _globals['_ITEM']._serialized_start=125
-  _globals['_ITEM']._serialized_end=477
-  _globals['_GUIDE']._serialized_start=479
-  _globals['_GUIDE']._serialized_end=551
-  _globals['_LISTITEMSREQUEST']._serialized_start=554
-  _globals['_LISTITEMSREQUEST']._serialized_end=682
-  _globals['_LISTITEMSRESPONSE']._serialized_start=684
-  _globals['_LISTITEMSRESPONSE']._serialized_end=771
-  _globals['_GETITEMREQUEST']._serialized_start=773
-  _globals['_GETITEMREQUEST']._serialized_end=816
-  _globals['_GETITEMRESPONSE']._serialized_start=818
-  _globals['_GETITEMRESPONSE']._serialized_end=877
-  _globals['_ASKREQUEST']._serialized_start=879
-  _globals['_ASKREQUEST']._serialized_end=921
-  _globals['_ASKRESPONSE']._serialized_start=923
-  _globals['_ASKRESPONSE']._serialized_end=1032
-  _globals['_ANSWER']._serialized_start=1035
-  _globals['_ANSWER']._serialized_end=1199
-  _globals['_RECYCLEINFOSERVICE']._serialized_start=1613
-  _globals['_RECYCLEINFOSERVICE']._serialized_end=2012
+  _globals['_MATERIAL']._serialized_start=2179
+  _globals['_MATERIAL']._serialized_end=2587
+  _globals['_ITEM']._serialized_start=158
+  _globals['_ITEM']._serialized_end=531
+  _globals['_GUIDE']._serialized_start=533
+  _globals['_GUIDE']._serialized_end=605
+  _globals['_LISTITEMSREQUEST']._serialized_start=608
+  _globals['_LISTITEMSREQUEST']._serialized_end=736
+  _globals['_LISTITEMSRESPONSE']._serialized_start=738
+  _globals['_LISTITEMSRESPONSE']._serialized_end=825
+  _globals['_GETITEMREQUEST']._serialized_start=827
+  _globals['_GETITEMREQUEST']._serialized_end=924
+  _globals['_GETITEMRESPONSE']._serialized_start=926
+  _globals['_GETITEMRESPONSE']._serialized_end=985
+  _globals['_ASKREQUEST']._serialized_start=987
+  _globals['_ASKREQUEST']._serialized_end=1083
+  _globals['_ASKRESPONSE']._serialized_start=1085
+  _globals['_ASKRESPONSE']._serialized_end=1194
+  _globals['_ANSWER']._serialized_start=1197
+  _globals['_ANSWER']._serialized_end=1382
+  _globals['_SUGGESTITEMSREQUEST']._serialized_start=1384
+  _globals['_SUGGESTITEMSREQUEST']._serialized_end=1459
+  _globals['_SUGGESTITEMSRESPONSE']._serialized_start=1461
+  _globals['_SUGGESTITEMSRESPONSE']._serialized_end=1538
+  _globals['_SUGGESTION']._serialized_start=1540
+  _globals['_SUGGESTION']._serialized_end=1627
+  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1629
+  _globals['_LISTCATEGORIESREQUEST']._serialized_end=1652
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=1654
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=1730
+  _globals['_CATEGORY']._serialized_start=1732
+  _globals['_CATEGORY']._serialized_end=1828
+  _globals['_LISTQUERIESREQUEST']._serialized_start=1830
+  _globals['_LISTQUERIESREQUEST']._serialized_end=1908
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=1910
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=2002
+  _globals['_QUERY']._serialized_start=2005
+  _globals['_QUERY']._serialized_end=2176
+  _globals['_RECYCLEINFOSERVICE']._serialized_start=2590
+  _globals['_RECYCLEINFOSERVICE']._serialized_end=3427
 # @@protoc_insertion_point(module_scope)

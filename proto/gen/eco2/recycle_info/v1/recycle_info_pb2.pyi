@@ -1,5 +1,8 @@
+import datetime
+
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -49,7 +52,7 @@ MATERIAL_GENERAL: Material
 MATERIAL_UNKNOWN: Material
 
 class Item(_message.Message):
-    __slots__ = ("item_id", "key", "name_ko", "name_en", "aliases", "material", "category_major", "category_middle", "rule_id", "guide_ko", "guide_en", "source_url", "regional", "contact")
+    __slots__ = ("item_id", "key", "name_ko", "name_en", "aliases", "material", "category_major", "category_middle", "rule_id", "guide_ko", "guide_en", "source_url", "regional", "contact", "region_name")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     NAME_KO_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +67,7 @@ class Item(_message.Message):
     SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
     REGIONAL_FIELD_NUMBER: _ClassVar[int]
     CONTACT_FIELD_NUMBER: _ClassVar[int]
+    REGION_NAME_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     key: str
     name_ko: str
@@ -78,7 +82,8 @@ class Item(_message.Message):
     source_url: str
     regional: bool
     contact: str
-    def __init__(self, item_id: _Optional[str] = ..., key: _Optional[str] = ..., name_ko: _Optional[str] = ..., name_en: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., material: _Optional[_Union[Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., guide_ko: _Optional[_Union[Guide, _Mapping]] = ..., guide_en: _Optional[_Union[Guide, _Mapping]] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., contact: _Optional[str] = ...) -> None: ...
+    region_name: str
+    def __init__(self, item_id: _Optional[str] = ..., key: _Optional[str] = ..., name_ko: _Optional[str] = ..., name_en: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., material: _Optional[_Union[Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., guide_ko: _Optional[_Union[Guide, _Mapping]] = ..., guide_en: _Optional[_Union[Guide, _Mapping]] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., contact: _Optional[str] = ..., region_name: _Optional[str] = ...) -> None: ...
 
 class Guide(_message.Message):
     __slots__ = ("description", "bin", "steps", "do_not")
@@ -113,10 +118,12 @@ class ListItemsResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetItemRequest(_message.Message):
-    __slots__ = ("item_id",)
+    __slots__ = ("item_id", "region_code")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     item_id: str
-    def __init__(self, item_id: _Optional[str] = ...) -> None: ...
+    region_code: str
+    def __init__(self, item_id: _Optional[str] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class GetItemResponse(_message.Message):
     __slots__ = ("item",)
@@ -125,10 +132,12 @@ class GetItemResponse(_message.Message):
     def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ...) -> None: ...
 
 class AskRequest(_message.Message):
-    __slots__ = ("question",)
+    __slots__ = ("question", "region_code")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     question: str
-    def __init__(self, question: _Optional[str] = ...) -> None: ...
+    region_code: str
+    def __init__(self, question: _Optional[str] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class AskResponse(_message.Message):
     __slots__ = ("answer", "candidates")
@@ -139,7 +148,7 @@ class AskResponse(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("item_id", "item_name", "category_major", "category_middle", "rule_id", "source_url", "text", "confidence")
+    __slots__ = ("item_id", "item_name", "category_major", "category_middle", "rule_id", "source_url", "text", "confidence", "region_name")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_MAJOR_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +157,7 @@ class Answer(_message.Message):
     SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    REGION_NAME_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     item_name: str
     category_major: str
@@ -156,4 +166,85 @@ class Answer(_message.Message):
     source_url: str
     text: str
     confidence: float
-    def __init__(self, item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., text: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
+    region_name: str
+    def __init__(self, item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., text: _Optional[str] = ..., confidence: _Optional[float] = ..., region_name: _Optional[str] = ...) -> None: ...
+
+class SuggestItemsRequest(_message.Message):
+    __slots__ = ("query", "page_size")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    page_size: int
+    def __init__(self, query: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class SuggestItemsResponse(_message.Message):
+    __slots__ = ("suggestions",)
+    SUGGESTIONS_FIELD_NUMBER: _ClassVar[int]
+    suggestions: _containers.RepeatedCompositeFieldContainer[Suggestion]
+    def __init__(self, suggestions: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ...) -> None: ...
+
+class Suggestion(_message.Message):
+    __slots__ = ("item_id", "name", "item_name", "category_middle")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_MIDDLE_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    name: str
+    item_name: str
+    category_middle: str
+    def __init__(self, item_id: _Optional[str] = ..., name: _Optional[str] = ..., item_name: _Optional[str] = ..., category_middle: _Optional[str] = ...) -> None: ...
+
+class ListCategoriesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListCategoriesResponse(_message.Message):
+    __slots__ = ("categories",)
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    categories: _containers.RepeatedCompositeFieldContainer[Category]
+    def __init__(self, categories: _Optional[_Iterable[_Union[Category, _Mapping]]] = ...) -> None: ...
+
+class Category(_message.Message):
+    __slots__ = ("name", "item_count", "categories")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    item_count: int
+    categories: _containers.RepeatedCompositeFieldContainer[Category]
+    def __init__(self, name: _Optional[str] = ..., item_count: _Optional[int] = ..., categories: _Optional[_Iterable[_Union[Category, _Mapping]]] = ...) -> None: ...
+
+class ListQueriesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListQueriesResponse(_message.Message):
+    __slots__ = ("queries", "next_page_token")
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    queries: _containers.RepeatedCompositeFieldContainer[Query]
+    next_page_token: str
+    def __init__(self, queries: _Optional[_Iterable[_Union[Query, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Query(_message.Message):
+    __slots__ = ("query_id", "question", "language_code", "item_id", "item_name", "confidence", "create_time")
+    QUERY_ID_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    query_id: str
+    question: str
+    language_code: str
+    item_id: str
+    item_name: str
+    confidence: float
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, query_id: _Optional[str] = ..., question: _Optional[str] = ..., language_code: _Optional[str] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., confidence: _Optional[float] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

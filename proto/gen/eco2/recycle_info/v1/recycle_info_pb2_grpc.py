@@ -47,6 +47,21 @@ class RecycleInfoServiceStub:
                 request_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.GetItemRequest.SerializeToString,
                 response_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.GetItemResponse.FromString,
                 _registered_method=True)
+        self.SuggestItems = channel.unary_unary(
+                '/eco2.recycle_info.v1.RecycleInfoService/SuggestItems',
+                request_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.SuggestItemsRequest.SerializeToString,
+                response_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.SuggestItemsResponse.FromString,
+                _registered_method=True)
+        self.ListCategories = channel.unary_unary(
+                '/eco2.recycle_info.v1.RecycleInfoService/ListCategories',
+                request_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListCategoriesRequest.SerializeToString,
+                response_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListCategoriesResponse.FromString,
+                _registered_method=True)
+        self.ListQueries = channel.unary_unary(
+                '/eco2.recycle_info.v1.RecycleInfoService/ListQueries',
+                request_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListQueriesRequest.SerializeToString,
+                response_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListQueriesResponse.FromString,
+                _registered_method=True)
         self.Ask = channel.unary_unary(
                 '/eco2.recycle_info.v1.RecycleInfoService/Ask',
                 request_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.AskRequest.SerializeToString,
@@ -74,6 +89,29 @@ class RecycleInfoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuggestItems(self, request, context):
+        """Items with a name, or a word in a name, that begins so: for suggestions while somebody types, half a Hangul syllable
+        included. The likeliest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCategories(self, request, context):
+        """The official categories, major ones with the middle ones in them, and how many items each has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueries(self, request, context):
+        """What the caller has asked, newest first. A question is there moments after its answer; one that could not be kept
+        is missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ask(self, request, context):
         """Answers a question about sorting, in the language it was asked in, from the rules alone.
         Fails with NOT_FOUND (NO_RULE_FOUND) when the question is about nothing in the catalogue.
@@ -94,6 +132,21 @@ def add_RecycleInfoServiceServicer_to_server(servicer, server):
                     servicer.GetItem,
                     request_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.GetItemRequest.FromString,
                     response_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.GetItemResponse.SerializeToString,
+            ),
+            'SuggestItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestItems,
+                    request_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.SuggestItemsRequest.FromString,
+                    response_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.SuggestItemsResponse.SerializeToString,
+            ),
+            'ListCategories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCategories,
+                    request_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListCategoriesRequest.FromString,
+                    response_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListCategoriesResponse.SerializeToString,
+            ),
+            'ListQueries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueries,
+                    request_deserializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListQueriesRequest.FromString,
+                    response_serializer=eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListQueriesResponse.SerializeToString,
             ),
             'Ask': grpc.unary_unary_rpc_method_handler(
                     servicer.Ask,
@@ -158,6 +211,87 @@ class RecycleInfoService:
             '/eco2.recycle_info.v1.RecycleInfoService/GetItem',
             eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.GetItemRequest.SerializeToString,
             eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.GetItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.recycle_info.v1.RecycleInfoService/SuggestItems',
+            eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.SuggestItemsRequest.SerializeToString,
+            eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.SuggestItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCategories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.recycle_info.v1.RecycleInfoService/ListCategories',
+            eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListCategoriesRequest.SerializeToString,
+            eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListCategoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.recycle_info.v1.RecycleInfoService/ListQueries',
+            eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListQueriesRequest.SerializeToString,
+            eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2.ListQueriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
