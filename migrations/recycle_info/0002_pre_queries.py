@@ -1,4 +1,4 @@
-"""Questions in the order of time, for their retention, and who has been erased."""
+"""Questions in the order of time, for their retention; who has been erased; rules that were imported."""
 
 from alembic import op
 
@@ -17,7 +17,18 @@ def upgrade() -> None:
         )
     """)
 
+    # There when the items are imported ones, which a start must not replace by those that ship.
+    op.execute("""
+        CREATE TABLE rule_imports (
+            only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+            overrides jsonb NOT NULL,
+            imported_by text NOT NULL,
+            imported_at timestamptz NOT NULL DEFAULT now()
+        )
+    """)
+
 
 def downgrade() -> None:
+    op.execute("DROP TABLE rule_imports")
     op.execute("DROP TABLE tombstones")
     op.execute("DROP INDEX user_queries_by_time")

@@ -33,10 +33,12 @@ def main() -> None:
         raise SystemExit("configuration: QUERY_DAYS must be at least 1")
     database = Database(settings.api_recycle_db_url)
     with database.writing() as tx:
-        store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
+        overrides = store.find_import(tx)
+        if overrides is None:
+            overrides = regions.load()
+            store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
     with database.reading() as connection:
         items = {item["key"]: item for _, _, item in store.list_all(connection)}
-    overrides = regions.load()
     names = regions.names(overrides)
     local = {code: Region(names[code], laid) for code, laid in regions.lay_over(items, overrides).items()}
     catalogue = Catalogue(items, Meanings.load(documents(items), Embedder()), local)

@@ -9,6 +9,7 @@ source_url. Municipalities may differ where `regional` is true; regions.py holds
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, NotRequired, TypedDict
 
 RECYCLABLE = "재활용폐기물"
@@ -97,20 +98,34 @@ class Item(TypedDict):
     source_url: str
 
 
-def load() -> dict[str, Item]:
-    """Every item by key, in the order of the files. Fails with ValueError on a key taken twice or an unknown way."""
-    shelves = {}
-    for path in sorted((files(__package__) / "corpus").iterdir(), key=lambda path: path.name):
-        shelves[path.name] = json.loads(path.read_text(encoding="utf-8"))
-    return expand(shelves, json.loads((files(__package__) / "ways.json").read_text(encoding="utf-8")))
+# Where the rules that ship lie.
+SHIPPED = files(__package__)
+
+
+def load(folder: Traversable = SHIPPED) -> dict[str, Item]:
+    """Every item by key, in the order of the files. Fails with ValueError, which names the file, on what is no JSON or
+    has another shape, on a key taken twice and on an unknown way."""
+    shelves = {path.name: read(path) for path in sorted((folder / "corpus").iterdir(), key=lambda path: path.name)}
+    return expand(shelves, read(folder / "ways.json"))
+
+
+def read(path: Traversable) -> Any:
+    """A file's JSON. Fails with ValueError, which names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def expand(shelves: dict[str, Any], ways: dict[str, Any]) -> dict[str, Item]:
     """Items by key from the files as they are written: shelves by file name, ways by their name."""
     items: dict[str, Item] = {}
     for name, shelf in shelves.items():
+        entries = shelf.get("items") if isinstance(shelf, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+            raise ValueError(f"{name}: is no object with a list of objects under items")
         category = {field: value for field, value in shelf.items() if field != "items"}
-        for entry in shelf["items"]:
+        for entry in entries:
             key = entry.get("key", "")
             if key in items:
                 raise ValueError(f"{name}: the key {key} is taken")

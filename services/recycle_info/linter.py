@@ -5,6 +5,7 @@ Usage: python -m services.recycle_info.linter looks at the rules that ship, prin
 
 import sys
 from collections.abc import Iterator
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 from urllib.parse import urlsplit
 
 from services.recycle_info import corpus, regions
@@ -14,9 +15,21 @@ from services.recycle_info.words import identity
 _TEXTS = ("name", "description", "bin")
 _LISTS = ("aliases", "steps", "do_not")
 _KNOWN = Item.__required_keys__ | Item.__optional_keys__
+_SHAPES = get_type_hints(Item)
 # A step with such a beginning holds only of a sound thing, and belongs under if_sound.
 _SOUND_ONLY = ("멀쩡", "쓸 만하", "남이 쓸", "탈 수 있", "If it is sound", "If it works")
 _MAX_ALIASES = 80
+
+
+def find_all_problems(items: dict[str, Item], overrides: list[regions.Override]) -> list[str]:
+    """Everything wrong with the rules of the country and of each region; empty when they are sound."""
+    problems = find_problems(items)
+    if not problems:
+        problems = regions.find_problems(items, overrides)
+    if not problems:
+        for code, laid in regions.lay_over(items, overrides).items():
+            problems += [f"region {code}: {problem}" for problem in find_problems(dict(laid))]
+    return problems
 
 
 def find_problems(items: dict[str, Item]) -> list[str]:
@@ -46,6 +59,9 @@ def _find_item_problems(item: Item, items: dict[str, Item]) -> Iterator[str]:
     if missing := Item.__required_keys__ - item.keys():
         yield f"lacks {', '.join(sorted(missing))}"
         return
+    if wrong := [field for field in _KNOWN & item.keys() if not _fits(item[field], _SHAPES[field])]:
+        yield f"has another shape than it must in {', '.join(sorted(wrong))}"
+        return
     if unknown := item.keys() - _KNOWN:
         yield f"has unknown {', '.join(sorted(unknown))}"
     if not item["key"].isidentifier() or item["key"] != item["key"].lower():
@@ -58,6 +74,17 @@ def _find_item_problems(item: Item, items: dict[str, Item]) -> Iterator[str]:
         yield "has no source"
     yield from _find_wording_problems(item)
     yield from _find_situation_problems(item, items)
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether the value has the shape that a TypedDict declares."""
+    if get_origin(shape) is list:
+        return isinstance(value, list) and all(_fits(each, get_args(shape)[0]) for each in value)
+    if is_typeddict(shape):
+        hints = get_type_hints(shape)
+        known = isinstance(value, dict) and shape.__required_keys__ <= value.keys() <= hints.keys()
+        return known and all(_fits(each, hints[field]) for field, each in value.items())
+    return isinstance(value, shape)
 
 
 def is_web_address(url: str) -> bool:
@@ -100,11 +127,8 @@ def _find_situation_problems(item: Item, items: dict[str, Item]) -> Iterator[str
 
 
 def main() -> None:
-    items, overrides = corpus.load(), regions.load()
-    problems = find_problems(items) + regions.find_problems(items, overrides)
-    if not problems:
-        for code, laid in regions.lay_over(items, overrides).items():
-            problems += [f"region {code}: {problem}" for problem in find_problems(dict(laid))]
+    items = corpus.load()
+    problems = find_all_problems(items, regions.load())
     sys.stdout.write("".join(f"{problem}\n" for problem in problems) or f"{len(items)} rules are sound\n")
     sys.exit(bool(problems))
 

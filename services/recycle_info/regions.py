@@ -4,13 +4,12 @@ An override names its regions (code of a district or city, five digits, and its 
 all items of a category), what it sets, puts first or never, and the page of the municipality that says so.
 """
 
-import json
 from collections import ChainMap
 from collections.abc import Mapping
-from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import NotRequired, TypedDict
 
-from services.recycle_info.corpus import Item, join
+from services.recycle_info.corpus import SHIPPED, Item, join, read
 
 _SETTABLE = frozenset({"category_major", "category_middle", "contact"}) | {
     f"{field}_{language}" for field in ("bin", "steps", "do_not") for language in ("ko", "en")
@@ -29,8 +28,9 @@ class Override(TypedDict):
     source_url: str
 
 
-def load() -> list[Override]:
-    return json.loads((files(__package__) / "regions.json").read_text(encoding="utf-8"))
+def load(folder: Traversable = SHIPPED) -> list[Override]:
+    """Fails with ValueError, which names the file, on what is no JSON."""
+    return read(folder / "regions.json")
 
 
 def lay_over(items: Mapping[str, Item], overrides: list[Override]) -> dict[str, Mapping[str, Item]]:

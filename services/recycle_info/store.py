@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit.errors import NotFound
 from services.recycle_info.corpus import Item
+from services.recycle_info.regions import Override
 
 Row = tuple[UUID, UUID, Item]
 
@@ -44,12 +45,30 @@ _SYNC = sa.text("""
     ON CONFLICT (id) DO UPDATE SET item_id = excluded.item_id, rule = excluded.rule,
         source_url = excluded.source_url, regional = excluded.regional
 """).bindparams(sa.bindparam("rows", type_=JSONB))
+_SYNC_IMPORT = sa.text("""
+    WITH gone AS (DELETE FROM rule_imports WHERE CAST(:overrides AS jsonb) IS NULL)
+    INSERT INTO rule_imports (overrides, imported_by) SELECT CAST(:overrides AS jsonb), :imported_by
+    WHERE CAST(:overrides AS jsonb) IS NOT NULL
+    ON CONFLICT (only_one) DO UPDATE
+    SET overrides = excluded.overrides, imported_by = excluded.imported_by, imported_at = excluded.imported_at
+""").bindparams(sa.bindparam("overrides", type_=JSONB(none_as_null=True)))
+_FIND_IMPORT = sa.text("SELECT overrides FROM rule_imports")
 
 
 def sync_items(tx: sa.Connection, rows: Iterable[Row]) -> None:
     """Make the tables hold exactly these items. Idempotent."""
     given = [{"id": str(item_id), "rule_id": str(rule_id), "item": item} for item_id, rule_id, item in rows]
     tx.execute(_SYNC, {"rows": given})
+
+
+def sync_import(tx: sa.Connection, overrides: list[Override] | None, imported_by: str) -> None:
+    """The items in the tables are imported ones, with these overrides; or the shipped ones when None."""
+    tx.execute(_SYNC_IMPORT, {"overrides": overrides, "imported_by": imported_by})
+
+
+def find_import(connection: sa.Connection) -> list[Override] | None:
+    """The overrides of imported rules; None when the rules are those that ship."""
+    return connection.execute(_FIND_IMPORT).scalar_one_or_none()
 
 
 def get_item(connection: sa.Connection, item_id: UUID) -> Row:
