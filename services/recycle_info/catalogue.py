@@ -68,9 +68,12 @@ class Catalogue:
         ]
 
     def in_region(self, region_code: str) -> Region:
-        """The region of this code, or the city that it is in, where either does it otherwise; else the country."""
-        country = Region("", self.items)
-        return self._regions.get(region_code) or self._regions.get(region_code[:2]) or country
+        """Who does it otherwise: the region of this code, the city of that district, or their province; else the
+        country."""
+        for code in (region_code, f"{region_code[:4]}0", region_code[:2]):
+            if code in self._regions:
+                return self._regions[code]
+        return Region("", self.items)
 
     def list_categories(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
         """(major, how many items, [(middle, how many)]) in the official order."""

@@ -42,7 +42,7 @@ def lay_over(items: Mapping[str, Item], overrides: list[Override]) -> dict[str, 
             own = changed.setdefault(code, {})
             for key in affected(override, items):
                 base = own.get(key, items[key])
-                replaced = {**override.get("set", {}), **added, "regional": True, "source_url": override["source_url"]}
+                replaced = {**override.get("set", {}), **added, "regional": False, "source_url": override["source_url"]}
                 own[key] = join(base, replaced)
     return {code: ChainMap(own, items) for code, own in changed.items()}
 

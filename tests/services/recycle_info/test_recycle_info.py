@@ -230,6 +230,11 @@ def test_where_a_region_does_it_otherwise_its_rule_and_its_source_are_given(recy
     assert gangnam.region_name
     assert not country.region_name
     assert country.category_middle != gangnam.category_middle
+    assert country.regional
+    assert not gangnam.regional
+    # A district of a city that differs, and one of a city that does not.
+    assert ask(public, "수박 껍질은 어떻게 버려요?", region_code="41111").answer.region_name
+    assert not ask(public, "수박 껍질은 어떻게 버려요?", region_code="11680").answer.region_name
     elsewhere = public.GetItem(recycle_info_pb2.GetItemRequest(**gloves, region_code="99999")).item
     assert elsewhere == country
     answer = ask(public, "고무장갑은 어떻게 버려요?", region_code="11680").answer
