@@ -35,8 +35,8 @@ def cursor(page_token: str, kinds: tuple[Callable[[Any], Any], ...], *filters: o
     try:
         mark, values = json.loads(base64.b64decode(page_token, altchars=b"-_", validate=True))
         made = [kind(value) for kind, value in zip(kinds, values, strict=True)]
-        if any(isinstance(value, str) and "\0" in value for value in made):
-            raise ValueError("PostgreSQL takes no NUL")
+        if any(isinstance(value, str) and b"\0" in value.encode() for value in made):
+            raise ValueError("PostgreSQL takes no NUL, nor half of a surrogate pair, which encode() refuses")
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
         raise invalid("page_token", "is not a token of this service") from None
     if mark != _mark(filters):
