@@ -24,6 +24,8 @@ REQUEST_ID = "x-request-id"
 # sysexits.h calls it EX_SOFTWARE.
 DEAD_THREAD_EXIT = 70
 
+# What can travel on as metadata and as a header.
+_TRAVELS = re.compile(r"[!-~]+")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 # Credentials in URLs, bearer tokens, anything assigned to a telling name, and the row that broke a constraint.
 _SECRETS = re.compile(
@@ -39,8 +41,9 @@ def request_id() -> str:
 
 @contextlib.contextmanager
 def bound(identifier: str = "") -> Iterator[str]:
-    """Bind a request id, a new one when it is empty, for the length of a block."""
-    token = _request_id.set(identifier[:100] or str(uuid_utils.uuid7()))
+    """Bind a request id, a new one when it is empty or no visible ASCII, for the length of a block."""
+    identifier = identifier[:100]
+    token = _request_id.set(identifier if _TRAVELS.fullmatch(identifier) else str(uuid_utils.uuid7()))
     try:
         yield _request_id.get()
     finally:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from uuid import UUID
+
+import pytest
 
 from services.kit import telemetry
 
@@ -34,3 +37,11 @@ for target in (lambda: None, sys.exit):
     thread.join()
 """
     assert run(code).returncode == 0
+
+
+@pytest.mark.parametrize("identifier", ["\xff\xfe", "a b", "a\nb", "\ud800"])
+def test_a_request_id_that_cannot_travel_on_is_replaced(identifier):
+    with telemetry.bound(identifier) as bound:
+        assert UUID(bound)
+    with telemetry.bound("a-b_1" * 30) as bound:
+        assert bound == "a-b_1" * 20
