@@ -13,6 +13,19 @@ from services.kit.errors import FailedPrecondition
 SIDE, QUALITY = 512, 88
 # Decoding this many takes about 100 MB.
 MAX_PIXELS = 25_000_000
+# What Pillow raises for damaged bytes; the last four where tags of EXIF are of another type than they should be.
+UNREADABLE = (
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+)
 # The first bytes of what we take, and where they stand.
 _MAGIC = {"JPEG": (0, b"\xff\xd8\xff"), "PNG": (0, b"\x89PNG\r\n\x1a\n"), "WEBP": (8, b"WEBP")}
 
@@ -36,7 +49,7 @@ def clean(data: bytes) -> bytes:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     except Image.DecompressionBombError:
         raise _too_large() from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error):
+    except UNREADABLE:
         raise FailedPrecondition("the picture is incomplete or damaged", reason="IMAGE_TRUNCATED") from None
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     # What else the upload carried, position included, stays behind.

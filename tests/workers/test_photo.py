@@ -12,6 +12,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from workers.ai import vision
 from workers.stages import Permanent
 from workers.storage import photo
 
@@ -170,3 +171,14 @@ def clean_or_name(data: bytes, seed: int) -> None:
         raise
     except Exception as error:
         raise AssertionError(f"seed {seed}") from error
+
+
+@pytest.mark.parametrize("tag", [(0x11A, 1, 1), (0x106, 3, 2), (0x10D, 11, 1)], ids=["type", "lookup", "attribute"])
+def test_exif_that_pillow_stumbles_over_is_damage_and_not_tried_again(tag):
+    turned = struct.pack("<HHI4s", 0x112, 3, 1, b"\6\0\0\0")
+    entries = turned + struct.pack("<HHI4s", *tag, b"\1\0\0\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    data = encode(two_halves(), "JPEG", exif=exif)
+    assert refused(data) == "IMAGE_TRUNCATED"
+    with pytest.raises(vision.NotAnImage):
+        vision.open_image(data)

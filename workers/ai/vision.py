@@ -32,6 +32,11 @@ UNREADABLE = (
     struct.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
+    # Where tags of EXIF are of another type than they should be.
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import urllib.request
 
 import pytest
@@ -14,6 +15,15 @@ from services.kit import errors
 from services.users import people, picture
 from tests.conftest import as_user
 from tests.services.users.conftest import photo, put
+
+# XResolution, PhotometricInterpretation and DocumentName, of types they cannot have; each breaks Pillow differently.
+ODD_TAGS = {"type": (0x11A, 1, 1), "lookup": (0x106, 3, 2), "attribute": (0x10D, 11, 1)}
+
+
+def with_odd_exif(tag: int, kind: int, count: int) -> bytes:
+    """A picture that says to be turned, and has a tag that cannot be written back."""
+    entries = struct.pack("<HHI4s", 0x112, 3, 1, b"\6\0\0\0") + struct.pack("<HHI4s", tag, kind, count, b"\1\0\0\0")
+    return photo((8, 8), exif=b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4))
 
 
 def fetch(url: str) -> Image.Image:
@@ -60,8 +70,9 @@ def test_the_store_takes_exactly_what_was_announced(users):
         (photo()[:2000], "IMAGE_TRUNCATED"),
         (b"\xff\xd8\xff" + bytes(100), "IMAGE_TRUNCATED"),
         (photo((6000, 5000), "PNG"), "IMAGE_TOO_LARGE"),
+        *((with_odd_exif(*tag), "IMAGE_TRUNCATED") for tag in ODD_TAGS.values()),
     ],
-    ids=["gif", "half", "head", "huge"],
+    ids=["gif", "half", "head", "huge", *ODD_TAGS],
 )
 def test_what_is_no_good_picture_is_refused_and_the_avatar_stays(users, data, reason):
     user_id = users.register()
