@@ -131,12 +131,15 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
         return pb.StopMessageResponse(message=results.message(row))
 
     def CreateFeedback(self, request, context):
-        row = self._get(get_caller(context).user_id, request)
+        user_id = get_caller(context).user_id
+        row = self._get(user_id, request)
         if row.role != "assistant":
             raise FailedPrecondition("this message is not an answer", reason="NOT_AN_ANSWER")
         if row.state not in results.ENDED:
             raise FailedPrecondition("the answer has not ended yet", reason="ANSWER_UNDER_WAY")
         with self._database.writing() as tx:
+            # Or it could be deleted meanwhile.
+            store.lock_conversation(tx, user_id, row.conversation_id)
             store.sync_feedback(
                 tx, message_id=row.id, helpful=request.helpful, comment=request.comment, now=self._now()
             )

@@ -1,5 +1,7 @@
 """Conversations and messages over the wire: success, a refused caller, bad input, another user's object."""
 
+from concurrent import futures
+
 import pytest
 import sqlalchemy as sa
 import uuid_utils.compat as uuids
@@ -285,6 +287,29 @@ def test_feedback_is_for_answers_that_have_ended_and_the_last_word_counts(start,
     with chat.database.reading() as connection:
         rows = connection.execute(sa.text("SELECT message_id, helpful, comment FROM feedback")).all()
     assert [(str(row.message_id), row.helpful, row.comment) for row in rows] == [(answer.message_id, False, "too slow")]
+
+
+def test_feedback_for_what_is_being_deleted_finds_nothing(start, user_id):
+    chat = start()
+    answer = chat.ask(user_id, "우유팩은?")
+    request = pb.CreateFeedbackRequest(
+        conversation_id=answer.conversation_id, message_id=answer.message_id, helpful=True
+    )
+    waiting = sa.text(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pg_blocking_pids(pid) <> '{}'"
+    )
+
+    def is_waiting() -> bool:
+        with chat.database.reading() as connection:
+            return connection.execute(waiting).first() is not None
+
+    with futures.ThreadPoolExecutor(1) as threads:
+        with chat.database.writing() as tx:
+            tx.execute(sa.text("DELETE FROM conversations WHERE id = :id"), {"id": answer.conversation_id})
+            said = threads.submit(chat.public.CreateFeedback, request, metadata=as_user(user_id))
+            eventually(is_waiting)
+        with pytest.raises(NotFound):
+            said.result(10)
 
 
 def test_a_deleted_conversation_is_gone_and_its_answer_ends(start, user_id, redis):
