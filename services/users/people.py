@@ -78,6 +78,9 @@ class People:
         try:
             cleaned = picture.clean(self._bucket.get(_upload(avatar_id), row.size_bytes))
         except (NotFound, ResourceExhausted):
+            if self.get(user_id).avatar_id == avatar_id:
+                # Confirmed meanwhile by another call.
+                return
             raise FailedPrecondition("the picture has not been uploaded yet", reason="AVATAR_NOT_UPLOADED") from None
         self._bucket.put(avatar_key(avatar_id), cleaned, "image/jpeg")
         with self._database.writing() as tx:
