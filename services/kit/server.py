@@ -80,6 +80,8 @@ class Server:
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", 16 << 20),
+                # Whatever Envoy lets through, which is 60 KiB and what it adds; by default 8 KiB are refused by chance.
+                ("grpc.max_metadata_size", 96 << 10),
                 # Envoy pings each 30 s. By default the fourth ping without an answer of ours in between ends the
                 # connection, and with it a stream that only has nothing to say.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

@@ -188,3 +188,13 @@ def test_open_reflection_streams_leave_health_alone(edge, channel):
         leave.set_result(None)
     for stream in streams:
         assert list(stream) == []
+
+
+def test_a_native_message_is_no_larger_than_a_rest_body(edge, stub):
+    with pytest.raises(grpc.RpcError) as caught:
+        get(stub, edge, "a" * (1 << 20))
+    assert "Payload Too Large" in caught.value.details()
+    # What is within it arrives, and is refused by the service.
+    with pytest.raises(grpc.RpcError) as caught:
+        get(stub, edge, "a" * (200 << 10))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -294,6 +294,14 @@ def test_headers_that_are_too_large_are_431_and_a_hidden_slash_is_400(edge):
     fails(edge.get("/api/v1/waste%2Fanalyses"), 400, 3, "MALFORMED_REQUEST")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x-odd-bin", "!!"), ("grpc-trace-bin", "!!"), ("grpc-previous-rpc-attempts", "x"), ("x-large", "x" * 40_000)],
+)
+def test_headers_that_grpc_would_stumble_over_do_no_harm(edge, name, value):
+    assert edge.get(ANALYSIS, **{name: value}).status_code == 200
+
+
 def test_a_watch_is_events_or_lines_as_the_client_accepts(edge):
     lines = edge.get(f"{ANALYSIS}:watch").text.splitlines()
     assert [(json.loads(line)["analysis"]["progress"], json.loads(line)["done"]) for line in lines] == [
