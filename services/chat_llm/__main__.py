@@ -103,6 +103,7 @@ def main() -> None:
         frozenset(f"/eco2.chat_llm.v1.ChatLlmService/{name}" for name in ("CreateMessage", "WatchMessage")),
         limit=200,
         reason="TOO_MANY_STREAMS",
+        each=16,
     )
     ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
     server.run(

@@ -84,6 +84,8 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
     def DeleteConversation(self, request, context):
         user_id, conversation_id = get_caller(context).user_id, UUID(request.conversation_id)
         with self._database.writing() as tx:
+            # Locks in the order of EraseUser.
+            store.lock_user(tx, user_id)
             store.lock_conversation(tx, user_id, conversation_id)
             under_way = store.find_under_way(tx, conversation_id)
             store.delete_conversation(tx, user_id, conversation_id)

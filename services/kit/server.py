@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -18,7 +19,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.kit import telemetry
-from services.kit.caller import SESSION_ID
+from services.kit.caller import SESSION_ID, USER_ID
 from services.kit.errors import TRANSIENT, Fault, ResourceExhausted, Unauthenticated, to_status
 from services.kit.requests import reader, validate
 from services.kit.revocations import Revocations
@@ -38,12 +39,13 @@ class Pool:
     """Threads of their own for rpcs that hold one for long, so that short calls never wait behind them.
 
     methods: full names, `/eco2.waste.v1.WasteService/WaitAnalysis`. limit: how many run at once; one more fails at
-    once with RESOURCE_EXHAUSTED and `reason`.
+    once with RESOURCE_EXHAUSTED and `reason`. each: how many of them one user may have, so that nobody takes them all.
     """
 
     methods: frozenset[str]
     limit: int
     reason: str
+    each: int | None = None
 
 
 class Server:
@@ -176,16 +178,27 @@ class _Lane:
     def __init__(self, pool: Pool):
         self.pool = pool
         self.threads = futures.ThreadPoolExecutor(pool.limit + 2, thread_name_prefix="long")
-        self.free = threading.BoundedSemaphore(pool.limit)
+        self._lock, self._running = threading.Lock(), collections.Counter[str]()
 
-    def __enter__(self) -> None:
-        if not self.free.acquire(blocking=False):
-            raise ResourceExhausted(
-                f"{self.pool.limit} such calls are running already", reason=self.pool.reason, retry_after_s=1.0
-            )
+    @contextlib.contextmanager
+    def taken(self, user_id: str) -> Iterator[None]:
+        """user_id: empty for who speaks for no user."""
+        pool = self.pool
+        with self._lock:
+            if self._running.total() >= pool.limit:
+                raise self._full(f"{pool.limit} such calls are running already")
+            if user_id and pool.each and self._running[user_id] >= pool.each:
+                raise self._full(f"{pool.each} such calls of yours are running already")
+            self._running[user_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[user_id] -= 1
+                self._running += collections.Counter()  # forgets those at nought
 
-    def __exit__(self, *_: object) -> None:
-        self.free.release()
+    def _full(self, message: str) -> ResourceExhausted:
+        return ResourceExhausted(message, reason=self.pool.reason, retry_after_s=1.0)
 
 
 def _unary(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, lane: _Lane | None) -> Callable:
@@ -193,9 +206,7 @@ def _unary(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, la
         with make(context) as current:
             current.check_session()
             validate(request)
-            if lane is None:
-                return behavior(request, context)
-            with lane:
+            with lane.taken(current.user_id) if lane else contextlib.nullcontext():
                 return behavior(request, context)
 
     return call
@@ -206,7 +217,7 @@ def _stream(make: Callable[[grpc.ServicerContext], _Call], behavior: Callable, l
         with make(context) as current:
             current.check_session()
             validate(request)
-            with lane or contextlib.nullcontext():
+            with lane.taken(current.user_id) if lane else contextlib.nullcontext():
                 for message in behavior(request, context):
                     current.check_session()
                     yield message
@@ -227,7 +238,7 @@ class _Call:
     def __enter__(self) -> _Call:
         self._started = time.monotonic()
         metadata = dict(self._context.invocation_metadata())
-        self._session = metadata.get(SESSION_ID)
+        self._session, self.user_id = metadata.get(SESSION_ID), metadata.get(USER_ID, "")
         self._bound = telemetry.bound(metadata.get(telemetry.REQUEST_ID, ""))
         self._bound.__enter__()
         remaining = self._context.time_remaining()

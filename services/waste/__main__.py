@@ -85,6 +85,7 @@ def main() -> None:
         frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis")),
         limit=200,
         reason="TOO_MANY_WAITERS",
+        each=16,
     )
     # It ends when the database is clean, however many objects and rows that takes.
     erasures = server.Pool(

@@ -1,6 +1,8 @@
 """The server and the channel, against each other over the wire, with a servicer that does what it is told."""
 
 import threading
+import uuid
+from concurrent import futures
 
 import grpc
 import pytest
@@ -12,6 +14,7 @@ from grpc_status import rpc_status
 
 from services.kit import channel, errors, telemetry
 from services.kit.server import Pool, Server, time_left
+from tests.conftest import as_user
 
 UUID = "0193e0a0-0000-7000-8000-000000000000"
 GET = "/eco2.recycle_info.v1.RecycleInfoService/GetItem"
@@ -138,6 +141,31 @@ def test_a_restarted_sibling_is_found_again(serve, stub):
     ).start()
     assert client.GetItem(pb.GetItemRequest(item_id=UUID), wait_for_ready=True).item.item_id == UUID
     again.stop()
+
+
+def test_one_user_cannot_take_all_that_long_calls_have(serve, stub):
+    inside, leave = threading.Semaphore(0), threading.Event()
+
+    def hold():
+        inside.release()
+        assert leave.wait(10)
+
+    server = serve(hold, pools=[Pool(frozenset([GET]), limit=3, reason="TOO_MANY", each=2)])
+    client, greedy = stub(server), as_user(uuid.uuid4())
+    with futures.ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(client.GetItem, pb.GetItemRequest(item_id=UUID), metadata=greedy) for _ in range(2)]
+        for _ in calls:
+            assert inside.acquire(timeout=5)
+        with pytest.raises(errors.ResourceExhausted) as caught:
+            client.GetItem(pb.GetItemRequest(item_id=UUID), metadata=greedy)
+        assert (caught.value.reason, "yours" in caught.value.message) == ("TOO_MANY", True)
+        calls.append(pool.submit(client.GetItem, pb.GetItemRequest(item_id=UUID), metadata=as_user(uuid.uuid4())))
+        assert inside.acquire(timeout=5)
+        leave.set()
+        for call in calls:
+            call.result(5)
+    # Whoever has left makes room.
+    client.GetItem(pb.GetItemRequest(item_id=UUID), metadata=greedy)
 
 
 def test_long_calls_neither_fill_the_short_ones_threads_nor_exceed_their_limit(serve, stub):

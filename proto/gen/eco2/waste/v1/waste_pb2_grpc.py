@@ -144,7 +144,7 @@ class WasteServiceServicer:
     def WaitAnalysis(self, request, context):
         """Returns when the analysis has ended, or with its present state when the time is up.
         Fails with NOT_FOUND (ANALYSIS_NOT_FOUND), also when it is deleted meanwhile, and RESOURCE_EXHAUSTED
-        (TOO_MANY_WAITERS).
+        (TOO_MANY_WAITERS; of one user 16 at most).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +153,7 @@ class WasteServiceServicer:
     def WatchAnalysis(self, request, context):
         """Sends the present state at once and each change after it; the last message has `done` set. The stream of one that
         is deleted meanwhile ends so with its last state.
-        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and RESOURCE_EXHAUSTED (TOO_MANY_WAITERS).
+        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and RESOURCE_EXHAUSTED (TOO_MANY_WAITERS; of one user 16 at most).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
