@@ -28,6 +28,7 @@ class AuthInternal(pb_grpc.AuthInternalServiceServicer):
 
     def EraseUser(self, request, context):
         user_id = UUID(request.user_id)
+        # In one transaction: here the user's row, which all others need, keeps late writers out.
         with self._db.writing() as tx:
             tombstones.bury(tx, user_id)
             email = leave_store.lock_user(tx, user_id)

@@ -54,13 +54,13 @@ _RELEASE = sa.text(f"""
     UPDATE messages SET state = 'QUEUED', attempts = attempts - 1, claim = NULL, lease_until = NULL
     FROM held WHERE messages.id = held.id
 """)
-_END = """
+_END = sa.text("""
     UPDATE messages SET state = :state, content = :content, citations = :citations, provider = :provider,
         fallback_reason = :fallback_reason, prompt_id = :prompt_id, failure_reason = :failure_reason,
         failure_message = :failure_message, claim = NULL, lease_until = NULL, completed_at = now(),
         asked = asked - 'near'
-"""
-_END_CLAIMED = sa.text(f"{_END} WHERE claim = :claim").bindparams(sa.bindparam("citations", type_=JSONB))
+    WHERE claim = :claim
+""").bindparams(sa.bindparam("citations", type_=JSONB))
 _STOP = sa.text("""
     UPDATE messages SET state = 'STOPPED', content = :content, citations = :citations, provider = :provider,
         claim = NULL, lease_until = NULL, completed_at = now(), asked = asked - 'near'
@@ -136,7 +136,7 @@ def end_answer(
         "failure_reason": failure[0],
         "failure_message": failure[1],
     }
-    return tx.execute(_END_CLAIMED, given).rowcount == 1
+    return tx.execute(_END, given).rowcount == 1
 
 
 def update_stopped(tx: sa.Connection, message_id: UUID, content: str, citations: Sequence[dict], provider: str) -> bool:

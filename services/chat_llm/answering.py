@@ -12,29 +12,33 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from services.chat_llm import answer_store, context, facts, live, prompts
 from services.chat_llm.context import Task, Turn
-from services.chat_llm.facts import Facts
 from services.chat_llm.live import Draft, Overtaken
 from services.chat_llm.lookups import Lookups
 from services.chat_llm.providers import Provider
 from services.kit import telemetry
 from services.kit.cache import Board
+from services.kit.chores import Chore
 from services.kit.database import Database
 from services.kit.errors import TRANSIENT, Fault
 
 log = logging.getLogger(__name__)
 
+Read = TypeVar("Read")
+
 # Some heartbeats may be lost before a lease is.
 LEASE_S, BEAT_S = 9.0, 2.0
 # Answers that another process left behind are found after this long.
-IDLE_S, MAX_PAUSE_S = 1.0, 5.0
+IDLE_S = 1.0
 # How long the database, the rules, and the database at the end are waited for.
 READ_S, RULES_S, END_S = 20.0, 20.0, 60.0
+MAX_PAUSE_S = 5.0
 # How long a process that stops lets answers go on before it gives them back.
 FINISH_S = 5.0
 
@@ -50,25 +54,19 @@ class Answerer:
         # Claim → set once it is no longer held.
         self._running: dict[UUID, threading.Event] = {}
         self._idle = threading.Condition()
-        self._woken, self._closed, self._ended = threading.Event(), threading.Event(), threading.Event()
-        self._threads = [
-            threading.Thread(target=self._dispatch, name="answers", daemon=True),
-            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
-        ]
+        self._claims = Chore("answers", self._claim, IDLE_S)
+        self._beats = Chore("heartbeat", self._beat, BEAT_S, longest_s=BEAT_S)
+        # An answer has been asked for.
+        self.wake = self._claims.wake
 
     def start(self) -> Answerer:
-        for thread in self._threads:
-            thread.start()
+        self._claims.start()
+        self._beats.start()
         return self
-
-    def wake(self) -> None:
-        """An answer has been asked for."""
-        self._woken.set()
 
     def close(self) -> None:
         """Claim no more, let answers under way end within FINISH_S, give back the others."""
-        self._closed.set()
-        self._woken.set()
+        self._claims.close(FINISH_S)
         with self._idle:
             self._idle.wait_for(lambda: not self._running, FINISH_S)
             left = dict(self._running)
@@ -82,26 +80,13 @@ class Answerer:
                     answer_store.release_answers(tx, left)
             except Fault as fault:
                 log.warning("%d answers wait for their leases to pass: %s", len(left), fault.message)
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(timeout=2)
+        self._beats.close()
 
-    def _dispatch(self) -> None:
-        pause_s = 0.1
-        while not self._closed.is_set():
-            self._woken.clear()
-            try:
-                free = self._most - len(self._running)
-                claimed = self._claim(free) if free else 0
-                if claimed < free or not free:
-                    self._woken.wait(IDLE_S * random.uniform(0.7, 1.3))
-                pause_s = 0.1
-            except Fault as fault:
-                log.warning("answers wait: %s", fault.message)
-                self._closed.wait(pause_s * random.uniform(0.5, 1.5))
-                pause_s = min(pause_s * 2, MAX_PAUSE_S)
-
-    def _claim(self, free: int) -> int:
+    def _claim(self) -> bool:
+        """Begin as many answers as there is room for; True when there may be more and room for them."""
+        free = self._most - len(self._running)
+        if not free:
+            return False
         with self._database.writing() as tx:
             lost = answer_store.update_lost(tx, "INTERRUPTED", "This answer was interrupted twice. Please ask again.")
             works = answer_store.claim_answers(tx, free, LEASE_S)
@@ -110,22 +95,16 @@ class Answerer:
         for work in works:
             self._running[work.claim] = threading.Event()
             threading.Thread(target=self._work, args=(work,), name="answer", daemon=True).start()
-        return len(works)
+        return len(works) == free
 
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_S):
-            running = dict(self._running)
-            if not running:
-                continue
-            try:
-                with self._database.writing() as tx:
-                    held = answer_store.update_leases(tx, running, LEASE_S)
-            except Fault as fault:
-                # Nobody else can claim them either.
-                log.warning("leases are not renewed: %s", fault.message)
-                continue
+    def _beat(self) -> bool:
+        """Renew the leases. While the database is away nobody else can claim the answers either."""
+        if running := dict(self._running):
+            with self._database.writing() as tx:
+                held = answer_store.update_leases(tx, running, LEASE_S)
             for claim in running.keys() - held:
                 running[claim].set()
+        return False
 
     def _work(self, work: sa.Row) -> None:
         with telemetry.bound(work.asked.get("call", "")):
@@ -143,7 +122,7 @@ class Answerer:
                 with self._idle:
                     del self._running[work.claim]
                     self._idle.notify_all()
-                self._woken.set()
+                self.wake()
 
     def _write(self, work: sa.Row, draft: Draft) -> None:
         task, coach = _patiently(lambda: self._read(work), READ_S)
@@ -218,7 +197,7 @@ class Answerer:
         live.end(self._board, work.id, work.claim_count)
 
 
-def _patiently(call: Callable[[], Facts | bool], most_s: float):
+def _patiently(call: Callable[[], Read], most_s: float) -> Read:
     """What the call returns; tried again while what fails passes by itself, at most for so long."""
     until, pause_s = time.monotonic() + most_s, 0.2
     while True:
@@ -228,7 +207,7 @@ def _patiently(call: Callable[[], Facts | bool], most_s: float):
             if time.monotonic() + pause_s > until:
                 raise
             log.warning("trying again: %s", fault.message)
-            threading.Event().wait(pause_s * random.uniform(0.5, 1.5))
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
 

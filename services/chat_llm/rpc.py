@@ -19,7 +19,7 @@ from services.kit import pages, telemetry, tombstones
 from services.kit.cache import Board
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import AlreadyExists, FailedPrecondition, ResourceExhausted
+from services.kit.errors import FailedPrecondition, ResourceExhausted, request_id_reused
 
 # Of one user, at once.
 MOST_UNDER_WAY = 5
@@ -230,11 +230,7 @@ def _request_id(request) -> UUID | None:
 
 def _check_same(row, digest: bytes) -> None:
     if bytes(row.request_hash) != digest:
-        raise AlreadyExists(
-            "request_id: was used for another request",
-            reason="REQUEST_ID_REUSED",
-            violations=(("request_id", "was used for another request"),),
-        )
+        raise request_id_reused()
 
 
 def _asked(request: pb.CreateMessageRequest) -> dict:

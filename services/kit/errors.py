@@ -103,6 +103,12 @@ def invalid(field: str, description: str) -> InvalidArgument:
     return InvalidArgument(f"{field}: {description}", reason="INVALID_FIELD", violations=((field, description),))
 
 
+def request_id_reused() -> AlreadyExists:
+    """The fault for a request_id that came before, with something else."""
+    said = "was used for another request"
+    return AlreadyExists(f"request_id: {said}", reason="REQUEST_ID_REUSED", violations=(("request_id", said),))
+
+
 def to_status(fault: Fault) -> grpc.Status:
     """What `context.abort_with_status` takes."""
     status = status_pb2.Status(code=fault.code.value[0], message=fault.message)

@@ -16,7 +16,7 @@ from eco2.locations.v1 import locations_pb2_grpc as pb_grpc
 from services.kit import pages, tombstones
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import AlreadyExists, FailedPrecondition, NotFound, invalid
+from services.kit.errors import FailedPrecondition, NotFound, invalid, request_id_reused
 from services.locations import earth, hours, regions, store
 
 MOST_PLACES = 100
@@ -53,11 +53,7 @@ class Locations(pb_grpc.LocationsServiceServicer):
             store.lock_places(tx, user_id)
             if request_id and (row := store.find_requested(tx, user_id, request_id)):
                 if bytes(row.request_hash) != digest:
-                    raise AlreadyExists(
-                        "request_id: was used for another request",
-                        reason="REQUEST_ID_REUSED",
-                        violations=(("request_id", "was used for another request"),),
-                    )
+                    raise request_id_reused()
                 return pb.CreatePlaceResponse(place=_place(row))
             if store.count_places(tx, user_id) >= MOST_PLACES:
                 raise FailedPrecondition(f"there are {MOST_PLACES} places already", reason="TOO_MANY_PLACES")

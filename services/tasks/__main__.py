@@ -15,7 +15,7 @@ from services.kit.database import Database
 from services.tasks import rpc
 from services.tasks.drain import Drain
 from services.tasks.replay import CONFIRM_S
-from services.tasks.retention import PERIOD_S, Retention
+from services.tasks.retention import DEAD_LETTER_DAYS, PERIOD_S, TASK_DAYS, Days, Retention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +25,8 @@ class Config:
     rabbitmq_url: str = config.secret()
     redis_url: str = config.secret()
     # How long tasks and dead letters are kept (retention.py).
-    task_days: int = 90
-    dead_letter_days: int = 180
-
-    def __post_init__(self):
-        if min(self.task_days, self.dead_letter_days) < 1:
-            raise SystemExit("configuration: TASK_DAYS and DEAD_LETTER_DAYS must be at least 1")
+    task_days: Days = TASK_DAYS
+    dead_letter_days: Days = DEAD_LETTER_DAYS
 
 
 def main() -> None:

@@ -15,6 +15,19 @@ log = logging.getLogger(__name__)
 PERIOD_S, BATCH = 600.0, 1000
 
 
+class Days(int):
+    """A term of at least one day."""
+
+    def __new__(cls, value: int | str) -> Days:
+        days = super().__new__(cls, value)
+        if days < 1:
+            raise ValueError(f"must be at least 1, not {days}")
+        return days
+
+
+TASK_DAYS, DEAD_LETTER_DAYS = Days(90), Days(180)
+
+
 class Retention:
     """task_days: how long a task is kept after its end, or after the last word of it when it never ended.
     dead_letter_days: how long a dead letter is kept after its death or its replay. now: the time, with its zone.
@@ -22,9 +35,7 @@ class Retention:
     The terms must be longer than a worker's journal lives: a task that one tells of later would be there again.
     """
 
-    def __init__(self, database: Database, task_days: int, dead_letter_days: int, now: Callable[[], datetime]):
-        if min(task_days, dead_letter_days) < 1:
-            raise ValueError("a term is at least one day")
+    def __init__(self, database: Database, task_days: Days, dead_letter_days: Days, now: Callable[[], datetime]):
         self._database, self._now = database, now
         self._task_term, self._dead_term = timedelta(days=task_days), timedelta(days=dead_letter_days)
 

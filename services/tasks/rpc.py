@@ -105,13 +105,13 @@ class TasksInternal(internal_pb2_grpc.TasksInternalServiceServicer):
         )
 
     def EraseUser(self, request, context):
-        user_id, more = UUID(request.user_id), True
+        user_id, removed = UUID(request.user_id), ERASE_BATCH
         with self._db.writing() as tx:
             tombstones.bury(tx, user_id)
-        while more:
+        while removed == ERASE_BATCH:
             with self._db.writing() as tx:
-                more = store.delete_tasks(tx, user_id, ERASE_BATCH)
-                removed = tombstones.count_removed(tx, user_id, more)
+                removed = store.delete_tasks(tx, user_id, ERASE_BATCH)
+                tombstones.count_removed(tx, user_id, removed)
         with self._db.writing() as tx:
             removed = tombstones.count_removed(tx, user_id, dead_store.delete_dead_letters(tx, user_id))
         return internal_pb2.EraseUserResponse(removed_count=removed)

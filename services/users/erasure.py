@@ -4,8 +4,8 @@
                                                                       ──► each erases again ──► complete
 
 A step is one idempotent rpc, made while its row is locked. A process that dies lets go of the row at once, and any
-replica takes the step again. What fails is tried again, at growing intervals, for as long as it takes; it holds up no
-other domain. The second round finds what calls wrote that were under way in the first.
+replica takes the step again. What fails is tried again, at growing intervals, for as long as it takes; it holds
+up other domains for STEP_S at most. The second round finds what calls wrote that were under way in the first.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from services.kit.database import violated
-from services.kit.errors import AlreadyExists
+from services.kit.errors import request_id_reused
 
 _CREATE = sa.text("INSERT INTO erasures (id, user_id, requested_at) VALUES (:id, :user_id, :now)")
 _FIND_RUNNING = sa.text("SELECT id FROM erasures WHERE user_id = :user_id")
@@ -70,11 +70,7 @@ def create_erasure(tx: sa.Connection, erasure_id: UUID, user_id: UUID, now: date
     except exc.IntegrityError as error:
         if violated(error) != "erasures_pkey":
             raise
-        raise AlreadyExists(
-            "request_id: was used for another request",
-            reason="REQUEST_ID_REUSED",
-            violations=(("request_id", "was used for another request"),),
-        ) from None
+        raise request_id_reused() from None
 
 
 def find_running(tx: sa.Connection, user_id: UUID) -> UUID | None:

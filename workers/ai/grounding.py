@@ -30,47 +30,10 @@ _SORTING = re.compile(
     r"|food|wood|ceramic|general|recycl|combustible|bulky|hazardous|burn|toilet|drain|pharmac|sticker)"
 )
 # Words that claim nothing by themselves.
-_PLAIN = frozenset(
-    [
-        *(
-            "먼저",
-            "다음",
-            "그리고",
-            "그다음",
-            "이제",
-            "꼭",
-            "잘",
-            "모두",
-            "또",
-            "또는",
-            "및",
-            "한번",
-            "때",
-            "후",
-            "뒤",
-            "것",
-            "수",
-        ),
-        *(
-            "있어요",
-            "됩니다",
-            "돼요",
-            "해요",
-            "하세요",
-            "주세요",
-            "주시고",
-            "the",
-            "and",
-            "then",
-            "first",
-            "next",
-            "before",
-        ),
-        *("after", "please", "a", "an", "it", "its", "is", "are", "be"),
-        *("to", "of", "in", "into", "on", "for", "with"),
-        *("that", "this", "so", "all", "any", "you", "your", "do", "can", "should", "make", "sure", "once", "finally"),
-        *("also", "as", "them", "they", "put", "when", "by", "not", "don't"),
-    ]
+_PLAIN = re.compile(
+    r"먼저|다음|그리고|그다음|이제|꼭|잘|모두|또|또는|및|한번|때|후|뒤|것|수|있어요|됩니다|돼요|해요|하세요|"
+    r"주세요|주시고|the|and|then|first|next|before|after|please|a|an|it|its|is|are|be|to|of|in|into|on|for|with|"
+    r"that|this|so|all|any|you|your|do|can|should|make|sure|once|finally|also|as|them|they|put|when|by|not|don't"
 )
 _ENDINGS = re.compile(r"(?:해|하여|하고|한|할|합니다|하세요|해요|주세요|으세요|세요|어요|아요|니다)$")
 
@@ -91,7 +54,7 @@ def objection(sentence: str, line: str, rule: Iterable[str], language_code: str)
                 return f"its {what} {found!r} is not in the rule"
     if bool(_NOT.search(f"{said} ")) != bool(_NOT.search(f"{source} ")):
         return "it says the opposite of its line"
-    words = [word for word in _WORD.findall(said) if word not in _PLAIN]
+    words = [word for word in _WORD.findall(said) if not _PLAIN.fullmatch(word)]
     if sum(_is_known(word, known) for word in words) < KNOWN * len(words):
         return "most of its words are not the rule's"
     return None

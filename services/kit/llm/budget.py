@@ -113,11 +113,6 @@ class Budget:
         with cache.reaching():
             return int(self._client.hget(user_key(user_id), "used") or 0)
 
-    def delete_user(self, user_id: str) -> int:
-        """Forget a user; how many keys there were."""
-        with cache.reaching():
-            return self._client.delete(user_key(user_id))
-
     def _give_back(self, keys: list[str], hold: Hold, windows: list[str]) -> None:
         try:
             with cache.reaching():

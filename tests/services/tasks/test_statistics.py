@@ -10,10 +10,10 @@ import pytest
 from eco2.tasks.v1 import internal_pb2
 from eco2.tasks.v1 import tasks_pb2 as pb
 
-from services.kit import errors
+from services.kit import config, errors
 from services.tasks import retention, statistics, store
 from services.tasks.__main__ import Config
-from services.tasks.retention import Retention
+from services.tasks.retention import Days, Retention
 from tests.conftest import as_user
 from tests.services.tasks.test_tasks import FAILURE, PENDING, RUNNING, SUCCESS, at, task
 
@@ -139,7 +139,7 @@ def test_tasks_and_dead_letters_are_forgotten_after_their_terms(service, user_id
     service.replay(user_id, queue="user_input_queue", max_count=1)
     service.owner.execute("UPDATE tasks.dead_letters SET died_at = died_at - INTERVAL '5 days' WHERE replayed_by <> ''")
     ahead = [timedelta(0)]
-    forgetting = Retention(database("tasks"), 7, 30, lambda: moment + ahead[0])
+    forgetting = Retention(database("tasks"), Days(7), Days(30), lambda: moment + ahead[0])
 
     def left() -> tuple[int, int, int]:
         return service.owner.execute("""
@@ -167,8 +167,8 @@ def test_tasks_and_dead_letters_are_forgotten_after_their_terms(service, user_id
     assert left() == (0, 0, 0)
 
 
-def test_a_term_below_a_day_is_refused(database):
-    with pytest.raises(ValueError, match="at least one day"):
-        Retention(database("tasks"), 0, 1, datetime.now)
-    with pytest.raises(SystemExit, match="TASK_DAYS"):
-        Config("127.0.0.1:0", "", "", "", task_days=-1)
+def test_a_term_below_a_day_is_refused_with_all_else_that_is_wrong():
+    with pytest.raises(SystemExit) as refused:
+        config.load(Config, {"LISTEN": "127.0.0.1:0", "TASK_DAYS": "0", "DEAD_LETTER_DAYS": "-1", "REDIS_URL": "r"})
+    for problem in ("WORKER_DB_URL (or", "TASK_DAYS: must be at least 1", "DEAD_LETTER_DAYS: must be at least 1"):
+        assert problem in refused.value.code
