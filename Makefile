@@ -61,12 +61,12 @@ nearest: setup ## measure the nearest 20 of a million centres in PostgreSQL: [CE
 	CENTERS=$(or $(CENTERS),1000000) $(PYTHON) -m pytest tests/services/locations/test_nearest.py -s -k million
 
 DATA ?= ../shared/data/trashnet
+QUESTIONS := tests/services/recycle_info/questions_dev.json tests/services/recycle_info/questions_test.json
 .PHONY: eval
 eval: setup ## measure what ships, in one table: [DATA=folder with val/] [ELSEWHERE=folders of photos named by material]
 	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA) \
-		$(if $(ELSEWHERE),--elsewhere "$(ELSEWHERE)")
+		--questions $(QUESTIONS) $(if $(ELSEWHERE),--elsewhere "$(ELSEWHERE)")
 
-QUESTIONS := tests/services/recycle_info/questions_dev.json tests/services/recycle_info/questions_test.json
 .PHONY: eval-rules
 eval-rules: setup ## measure how questions find their rule: [LEARN=1]
 	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m services.recycle_info.evaluate $(QUESTIONS) $(if $(LEARN),--learn)

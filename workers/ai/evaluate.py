@@ -1,17 +1,21 @@
 """Judges what ships, through the path that ships, bytes to Sight, and prints one table.
 
-usage: python -m workers.ai.evaluate BACKBONE.onnx DATA_DIR [--head HEAD.npz] [--elsewhere DIR]
+usage: python -m workers.ai.evaluate BACKBONE.onnx DATA_DIR [--head HEAD.npz] [--elsewhere DIR] [--questions DEV TEST]
 
 DATA_DIR/val is TrashNet's. The same photos varied, the thing moved to a made-up ground where it is found, stand in for
 photos from elsewhere; `--elsewhere` takes real ones, in folders named by material. A photo counts as right when the
-material is its folder's; any other material is wrong. Each section is a function that yields rows, listed in
+material is its folder's; any other material is wrong. `--questions` adds what recycle_info measures of itself, in a
+process of its own. Each section is a function that yields rows, listed in
 `sections`. The last line is for machines: key=value pairs.
 """
 
 import argparse
+import functools
+import hashlib
 import io
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,13 +23,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from eco2.pipeline.v1 import messages_pb2
 from PIL import Image
 
+from services.kit import cache
+from stack.api import infrastructure
+from workers.ai.analyze_vision import digest
+from workers.ai.answers import DB, Answers
 from workers.ai.augment import Grounds, find_thing, vary
 from workers.ai.evidence import MATERIALS, WASTE, Sight
 from workers.ai.photos import SEED, list_photos, open_photo
 from workers.ai.train import calibration_error
 from workers.ai.vision import HEAD, EmbeddedVision
+from workers.journal import Journal
 from workers.storage import photo
 
 # What other collections call our materials.
@@ -39,6 +49,7 @@ OTHER_NAMES = {
 # A phone's photo, and what the image-uploader makes of one.
 RAW, CLEANED = (4000, 3000), (1024, 768)
 LOOKS, CLEANINGS = 60, 5
+REQUESTS, ZIPF = 2000, 1.0
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MEMORY_PROBE = """
 import sys
@@ -147,6 +158,47 @@ def measure_memory(backbone: Path, data: Path) -> Iterator[Row]:
     yield Row("ai_worker_peak_mb", float(probe.stdout), "< 400")
 
 
+def measure_questions(files: Sequence[Path]) -> Iterator[Row]:
+    """What recycle_info says of the questions in these files, in a process of its own: no worker imports a domain."""
+    command = [sys.executable, "-m", "services.recycle_info.evaluate", "--rows", *map(str, files)]
+    said = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600, text=True).stdout
+    for line in said.splitlines():
+        name, figure, *note = line.split(maxsplit=2)
+        yield Row(name, float(figure), "".join(note))
+
+
+def measure_cache(vision: EmbeddedVision, photos: Sequence[bytes]) -> Iterator[Row]:
+    """How many requests the cache of sights answers, from empty, through the code that ships, Redis and journal
+    included. The workload: REQUESTS requests; of all photos, in random order, the n-th is asked for in proportion to
+    n^-ZIPF. Random draws, so the best possible rate is told as well: each picture is looked at once.
+    """
+    random = np.random.default_rng(SEED)
+    weights = np.arange(1, len(photos) + 1) ** -ZIPF
+    order = random.permutation(len(photos))
+    asked = order[random.choice(len(photos), REQUESTS, p=weights / weights.sum())]
+    misses = 0
+
+    def look(data: bytes) -> messages_pb2.Sight:
+        nonlocal misses
+        misses += 1
+        sight = vision.look(data)
+        return messages_pb2.Sight(confidence=sight.material_confidence)
+
+    with infrastructure(parts=("redis",)) as running, tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder))
+        sights = Answers(cache.connect(running.redis_url, DB), journal, "vision", messages_pb2.Sight)
+        started = time.perf_counter()
+        for at in asked:
+            key = digest(hashlib.sha256(photos[at]).digest(), "")
+            sights.get(key, "embedded", functools.partial(look, photos[at]))
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        journal.close()
+    workload = f"{REQUESTS} requests for {len(photos)} pictures, Zipf exponent {ZIPF}"
+    yield Row("cache_hit_rate", 1 - misses / REQUESTS, f"> 0.7; {workload}")
+    yield Row("cache_hit_rate_possible", 1 - len(set(asked.tolist())) / REQUESTS)
+    yield Row("cache_ms_mean", elapsed_ms / REQUESTS, "misses included")
+
+
 def peak_mb() -> float:
     """The most memory this program has held; ru_maxrss would count what its parent held when it forked."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -165,6 +217,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--head", type=Path, default=HEAD)
     parser.add_argument("--elsewhere", type=Path)
+    parser.add_argument("--questions", nargs=2, type=Path, metavar=("DEV", "TEST"))
     arguments = parser.parse_args()
     backbone, data = arguments.backbone, arguments.data
     try:
@@ -175,10 +228,13 @@ def main() -> None:
     sections = [judge(vision, val, "val"), judge(vision, vary_val(data), "varied")]
     if arguments.elsewhere:
         sections.append(judge(vision, find_elsewhere(arguments.elsewhere), "elsewhere"))
-    sections += [time_looks(vision, data), measure_memory(backbone, data)]
+    sections += [time_looks(vision, data), measure_cache(vision, [photo for photo, _ in val])]
+    sections += [measure_memory(backbone, data)]
+    if arguments.questions:
+        sections.append(measure_questions(arguments.questions))
     rows = [row for section in sections for row in section]
     for row in rows:
-        sys.stdout.write(f"{row.name:<24} {row.figure:>10.4g}  {row.note}".rstrip() + "\n")
+        sys.stdout.write(f"{row.name:<26} {row.figure:>10.4g}  {row.note}".rstrip() + "\n")
     sys.stdout.write("eval " + " ".join(f"{row.name}={row.figure:.4f}" for row in rows) + "\n")
 
 
