@@ -10,11 +10,10 @@ from eco2.recycle_info.v1 import internal_pb2_grpc, recycle_info_pb2_grpc
 from services.kit import cache, config, revocations, server, telemetry
 from services.kit.chores import Chore
 from services.kit.database import Database
-from services.recycle_info import corpus, queries, regions, store
-from services.recycle_info.catalogue import Catalogue, Region, documents, item_id, rule_id
+from services.recycle_info import queries
 from services.recycle_info.embedder import Embedder
-from services.recycle_info.meanings import Meanings
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
+from services.recycle_info.rules import FOLLOW_S, Rules
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,17 @@ def main() -> None:
     if settings.query_days < 1:
         raise SystemExit("configuration: QUERY_DAYS must be at least 1")
     database = Database(settings.api_recycle_db_url)
-    with database.writing() as tx:
-        overrides = store.find_import(tx)
-        if overrides is None:
-            overrides = regions.load()
-            store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
-    with database.reading() as connection:
-        items = {item["key"]: item for _, _, item in store.list_all(connection)}
-    names = regions.names(overrides)
-    local = {code: Region(names[code], laid) for code, laid in regions.lay_over(items, overrides).items()}
-    catalogue = Catalogue(items, Meanings.load(documents(items), Embedder()), local)
+    rules = Rules(database, Embedder())
+    following = Chore("imports", rules.refresh, FOLLOW_S).start()
     asked = queries.Queries(database, lambda: datetime.now(UTC), settings.query_days, wake=lambda: writing.wake())
     writing = Chore("queries", asked.write, queries.WRITE_PERIOD_S).start()
     forgetting = Chore("retention", asked.forget, queries.FORGET_PERIOD_S).start()
     services = [
-        (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(database, catalogue, asked)),
-        (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(catalogue, database)),
+        (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(database, rules, asked)),
+        (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(rules, database)),
     ]
     ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
-    closing = (writing.close, asked.close, forgetting.close, ended.close, database.close)
+    closing = (following.close, writing.close, asked.close, forgetting.close, ended.close, database.close)
     server.run(server.Server(settings.listen, services, revocations=ended), *closing)
 
 

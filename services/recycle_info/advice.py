@@ -11,14 +11,16 @@ _FRAMES = {
         "warn": "주의: {text}",
         "moved": "지금 상태라면 '{name}' 기준을 따르세요",
         "contact": "전화 {contact}",
-        "region": "지역마다 다를 수 있으니 지자체 안내를 확인하세요",
+        "regional": "지역마다 다를 수 있으니 지자체 안내를 확인하세요",
+        "region": "{region} 기준이에요",
     },
     "en": {
         "where": "{name}: {bin}",
         "warn": "Careful: {text}",
         "moved": "In this state, follow the rule for '{name}'",
         "contact": "Phone {contact}",
-        "region": "Municipalities differ, so check what yours says",
+        "regional": "Municipalities differ, so check what yours says",
+        "region": "This is the rule of {region}",
     },
 }
 
@@ -75,6 +77,8 @@ def _compose(asked: Item, item: Item, steps: tuple[str, ...], warnings: tuple[st
     sentences += [frames["warn"].format(text=warning) for warning in warnings[:1]]
     if "contact" in item:
         sentences.append(frames["contact"].format(contact=item["contact"]))
-    if item["regional"]:
-        sentences.append(frames["region"])
+    if "region" in item:
+        sentences.append(frames["region"].format(region=item["region"]))
+    elif item["regional"]:
+        sentences.append(frames["regional"])
     return " ".join(f"{sentence}." for sentence in sentences)

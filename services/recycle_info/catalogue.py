@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from services.kit.errors import NotFound
+from services.recycle_info import regions
 from services.recycle_info.advice import Advice, resolve
 from services.recycle_info.corpus import DEFAULTS, MIDDLES, OTHER_MAJORS, RECYCLABLE, Item, surfaces
 from services.recycle_info.finder import NAMED, Finder
 from services.recycle_info.meanings import Meanings
+from services.recycle_info.regions import Override
 from services.recycle_info.situations import find_situations, without_situations
+from services.recycle_info.suggestions import Suggestions
 
 # Ids derive from keys, so that they are equal on every machine and in every release.
 _NAMESPACE = UUID("5b0f5c3e-3f6a-5b1e-9d3c-6a1f0e5c2d47")
@@ -41,22 +44,14 @@ class Choice:
     advice: Advice
 
 
-@dataclass(frozen=True)
-class Region:
-    """Where it is done otherwise: all items, those that differ in the region's form."""
-
-    name: str
-    items: Mapping[str, Item]
-
-
 class Catalogue:
     """The items by key, and their names ready to be searched."""
 
-    def __init__(
-        self, items: dict[str, Item], meanings: Meanings | None = None, regions: Mapping[str, Region] | None = None
-    ):
-        """meanings: of the names of these items; without them letters decide alone. regions: by code."""
-        self.items, self._regions = items, regions or {}
+    def __init__(self, items: dict[str, Item], meanings: Meanings | None = None, overrides: Sequence[Override] = ()):
+        """meanings: of the names of these items; without them letters decide alone. overrides: where municipalities do
+        otherwise."""
+        self.items, self.suggestions = items, Suggestions(items)
+        self._regions = regions.lay_over(items, overrides)
         self._finder = Finder(documents(items), meanings)
 
     def search(self, query: str, category: str = "") -> list[str]:
@@ -67,13 +62,9 @@ class Catalogue:
             if category in ("", self.items[key]["category_major"], self.items[key]["category_middle"])
         ]
 
-    def in_region(self, region_code: str) -> Region:
-        """Who does it otherwise: the region of this code, the city of that district, or their province; else the
-        country."""
-        for code in (region_code, f"{region_code[:4]}0", region_code[:2]):
-            if code in self._regions:
-                return self._regions[code]
-        return Region("", self.items)
+    def items_in(self, region_code: str) -> Mapping[str, Item]:
+        """The items as a municipality has them; those of the country where nothing else is known, or without a code."""
+        return regions.find(self._regions, region_code) or self.items
 
     def list_categories(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
         """(major, how many items, [(middle, how many)]) in the official order."""
@@ -88,7 +79,7 @@ class Catalogue:
         found = self._finder.find(question, limit)
         if not found:
             raise NotFound(_DECLINED[language], reason="NO_RULE_FOUND")
-        items = self.in_region(region_code).items
+        items = self.items_in(region_code)
         return [Choice(key, score, resolve(items, key, tags, language)) for key, score in found]
 
     def settle(self, item_key: str, material: str, question: str, language: str, unsure: bool) -> Choice:

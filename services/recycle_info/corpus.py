@@ -24,6 +24,28 @@ OTHER_MAJORS = (
 # (major, middle). Outside the recyclables there is no middle level, so middle repeats major.
 CATEGORIES = frozenset({(RECYCLABLE, middle) for middle in MIDDLES} | {(major, major) for major in OTHER_MAJORS})
 
+ENGLISH = {
+    RECYCLABLE: "Recyclables",
+    "종이": "Paper",
+    "종이팩": "Drink cartons",
+    "무색페트병": "Clear PET bottles",
+    "플라스틱류": "Plastics",
+    "비닐류": "Plastic film",
+    "발포합성수지": "Plastic foam",
+    "유리병": "Glass bottles",
+    "금속류": "Metals",
+    "의류및원단": "Clothes and fabric",
+    "전지": "Batteries",
+    "조명제품": "Lamps",
+    "전기전자제품": "Electronics",
+    "일반종량제폐기물": "General waste",
+    "불연성종량제폐기물": "Non-combustible waste",
+    "음식물류폐기물": "Food waste",
+    "대형폐기물": "Bulky waste",
+    "생활계유해폐기물": "Household hazardous waste",
+    "공사장생활폐기물": "Household construction waste",
+}
+
 FALLBACK = "general_waste"
 # The item to answer with when only the material is known.
 DEFAULTS = {
@@ -70,6 +92,7 @@ class Item(TypedDict):
     """One thing and how to throw it away. Steps are short sentences without a full stop.
 
     if_sound: steps told only of a thing that somebody could still use. way: the entry of ways.json it came from.
+    region: name of the municipality whose own form of the rule this is (regions.py).
     """
 
     key: str
@@ -93,6 +116,7 @@ class Item(TypedDict):
     if_sound_ko: NotRequired[list[str]]
     if_sound_en: NotRequired[list[str]]
     way: NotRequired[str]
+    region: NotRequired[str]
     contact: NotRequired[str]
     regional: bool
     source_url: str
@@ -106,7 +130,11 @@ def load(folder: Traversable = SHIPPED) -> dict[str, Item]:
     """Every item by key, in the order of the files. Fails with ValueError, which names the file, on what is no JSON or
     has another shape, on a key taken twice and on an unknown way."""
     shelves = {path.name: read(path) for path in sorted((folder / "corpus").iterdir(), key=lambda path: path.name)}
-    return expand(shelves, read(folder / "ways.json"))
+    return expand(shelves, load_ways(folder))
+
+
+def load_ways(folder: Traversable = SHIPPED) -> dict[str, Any]:
+    return read(folder / "ways.json")
 
 
 def read(path: Traversable) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -11,10 +12,11 @@ from services.kit import pages, tombstones
 from services.kit.caller import find_caller, get_caller
 from services.kit.database import Database
 from services.recycle_info import query_store, store
-from services.recycle_info.catalogue import Catalogue, Choice, Region, item_id, rule_id
+from services.recycle_info.catalogue import Catalogue, Choice, item_id, rule_id
+from services.recycle_info.corpus import ENGLISH, Item
 from services.recycle_info.queries import Queries
-from services.recycle_info.suggestions import Suggestions
-from services.recycle_info.words import detect_language, is_hangul
+from services.recycle_info.rules import Rules
+from services.recycle_info.words import detect_language, identity, is_hangul
 
 _FIRST = ["", UUID(int=0)]
 _LAST = [datetime.max.replace(tzinfo=UTC), UUID(int=(1 << 128) - 1)]
@@ -23,9 +25,8 @@ _FEW, _MANY = 10, 20
 
 
 class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
-    def __init__(self, database: Database, catalogue: Catalogue, queries: Queries):
-        self._database, self._catalogue, self._queries = database, catalogue, queries
-        self._suggestions = Suggestions(catalogue.items)
+    def __init__(self, database: Database, rules: Rules, queries: Queries):
+        self._database, self._rules, self._queries = database, rules, queries
 
     def ListItems(self, request, context):
         limit = pages.size(request.page_size)
@@ -36,23 +37,33 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
     def GetItem(self, request, context):
         with self._database.reading() as connection:
             identifier, rule, item = store.get_item(connection, UUID(request.item_id))
-        region = self._catalogue.in_region(request.region_code)
-        local = region.items.get(item["key"], item)
-        return recycle_info_pb2.GetItemResponse(item=_item((identifier, rule, local), self._differs(local, region)))
+        items = self._rules.current.items_in(request.region_code)
+        item = items.get(item["key"], item)
+        return recycle_info_pb2.GetItemResponse(
+            item=_item((identifier, rule, item)),
+            situations=[_situation(situation, items) for situation in item["situations"]],
+        )
 
     def SuggestItems(self, request, context):
-        found = self._suggestions.find(request.query, min(request.page_size or _FEW, _MANY))
-        return recycle_info_pb2.SuggestItemsResponse(suggestions=[self._suggestion(*each) for each in found])
+        catalogue = self._rules.current
+        found = catalogue.suggestions.find(request.query, min(request.page_size or _FEW, _MANY))
+        return recycle_info_pb2.SuggestItemsResponse(
+            suggestions=[_suggestion(catalogue.items[key], name) for key, name in found]
+        )
 
     def ListCategories(self, request, context):
         return recycle_info_pb2.ListCategoriesResponse(
             categories=[
                 recycle_info_pb2.Category(
                     name=major,
+                    name_en=ENGLISH[major],
                     item_count=count,
-                    categories=[recycle_info_pb2.Category(name=name, item_count=number) for name, number in middles],
+                    categories=[
+                        recycle_info_pb2.Category(name=name, name_en=ENGLISH[name], item_count=number)
+                        for name, number in middles
+                    ],
                 )
-                for major, count, middles in self._catalogue.list_categories()
+                for major, count, middles in self._rules.current.list_categories()
             ]
         )
 
@@ -68,12 +79,11 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         return recycle_info_pb2.ListQueriesResponse(queries=map(_query, rows[:limit]), next_page_token=more)
 
     def Ask(self, request, context):
-        language, caller = detect_language(request.question), find_caller(context)
+        language, caller, catalogue = detect_language(request.question), find_caller(context), self._rules.current
         kept = {"language_code": language}
         try:
-            choices = self._catalogue.answer(request.question, language, region_code=request.region_code)
-            region = self._catalogue.in_region(request.region_code)
-            candidates = [self._answer(choice, language, region) for choice in choices]
+            choices = catalogue.answer(request.question, language, region_code=request.region_code)
+            candidates = [_answer(catalogue, choice, language) for choice in choices]
             best = candidates[0]
             kept |= {"item_id": best.item_id, "item_name": best.item_name, "confidence": best.confidence}
         finally:
@@ -84,7 +94,7 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
 
     def _search(self, request, limit):
         (start,) = pages.cursor(request.page_token, (int,), request.query, request.category) or [0]
-        keys = self._catalogue.search(request.query, request.category)[start : start + limit + 1]
+        keys = self._rules.current.search(request.query, request.category)[start : start + limit + 1]
         with self._database.reading() as connection:
             return store.list_by_key(connection, keys), [start + limit]
 
@@ -95,43 +105,16 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         last = rows[:limit][-1] if rows else None
         return rows, last and [last[2]["name_ko"], str(last[0])]
 
-    def _differs(self, item, region: Region) -> str:
-        """The name of the region when the item is in its own form."""
-        return region.name if item != self._catalogue.items.get(item["key"]) else ""
-
-    def _suggestion(self, key: str, name: str) -> recycle_info_pb2.Suggestion:
-        item = self._catalogue.items[key]
-        return recycle_info_pb2.Suggestion(
-            item_id=str(item_id(key)),
-            name=name,
-            item_name=item["name_ko" if is_hangul(name) else "name_en"],
-            category_middle=item["category_middle"],
-        )
-
-    def _answer(self, choice: Choice, language: str, region: Region) -> recycle_info_pb2.Answer:
-        item = choice.advice.item
-        return recycle_info_pb2.Answer(
-            item_id=str(item_id(choice.key)),
-            item_name=self._catalogue.items[choice.key][f"name_{language}"],
-            category_major=item["category_major"],
-            category_middle=item["category_middle"],
-            rule_id=str(rule_id(item["key"])),
-            source_url=item["source_url"],
-            text=choice.advice.text,
-            confidence=choice.score,
-            region_name=self._differs(item, region),
-        )
-
 
 class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
-    def __init__(self, catalogue: Catalogue, database: Database):
-        self._catalogue, self._database = catalogue, database
+    def __init__(self, rules: Rules, database: Database):
+        self._rules, self._database = rules, database
 
     def ResolveRule(self, request, context):
         material = recycle_info_pb2.Material.Name(request.material).removeprefix("MATERIAL_")
-        language = request.language_code
-        choice = self._catalogue.settle(request.item_key, material, request.question, language, request.unsure)
-        thing, item = self._catalogue.items[choice.key], choice.advice.item
+        language, catalogue = request.language_code, self._rules.current
+        choice = catalogue.settle(request.item_key, material, request.question, language, request.unsure)
+        thing, item = catalogue.items[choice.key], choice.advice.item
         rule = internal_pb2.ResolvedRule(
             rule_id=str(rule_id(item["key"])),
             item_id=str(item_id(choice.key)),
@@ -160,13 +143,37 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
         return internal_pb2.EraseUserResponse(removed_count=removed)
 
 
+def _answer(catalogue: Catalogue, choice: Choice, language: str) -> recycle_info_pb2.Answer:
+    item = choice.advice.item
+    return recycle_info_pb2.Answer(
+        item_id=str(item_id(choice.key)),
+        item_name=catalogue.items[choice.key][f"name_{language}"],
+        category_major=item["category_major"],
+        category_middle=item["category_middle"],
+        rule_id=str(rule_id(item["key"])),
+        source_url=item["source_url"],
+        text=choice.advice.text,
+        confidence=choice.score,
+        region_name=item.get("region", ""),
+    )
+
+
+def _suggestion(item: Item, name: str) -> recycle_info_pb2.Suggestion:
+    return recycle_info_pb2.Suggestion(
+        item_id=str(item_id(item["key"])),
+        name=name,
+        item_name=item["name_ko" if is_hangul(name) else "name_en"],
+        category_middle=item["category_middle"],
+    )
+
+
 def _query(row) -> recycle_info_pb2.Query:
     query = recycle_info_pb2.Query(query_id=str(row.id), question=row.query, **row.result)
     query.create_time.FromDatetime(row.created_at)
     return query
 
 
-def _item(row: store.Row, region_name: str = "") -> recycle_info_pb2.Item:
+def _item(row: store.Row) -> recycle_info_pb2.Item:
     identifier, rule, item = row
     return recycle_info_pb2.Item(
         item_id=str(identifier),
@@ -183,14 +190,30 @@ def _item(row: store.Row, region_name: str = "") -> recycle_info_pb2.Item:
         source_url=item["source_url"],
         regional=item["regional"],
         contact=item.get("contact", ""),
-        region_name=region_name,
+        region_name=item.get("region", ""),
     )
 
 
-def _guide(item, language: str) -> recycle_info_pb2.Guide:
+def _guide(item: Item, language: str) -> recycle_info_pb2.Guide:
+    names: dict[str, str] = {}
+    for name in (item[f"name_{language}"], *item[f"aliases_{language}"]):
+        names.setdefault(identity(name), name)
     return recycle_info_pb2.Guide(
         description=item[f"description_{language}"],
         bin=item[f"bin_{language}"],
         steps=item[f"steps_{language}"],
         do_not=item[f"do_not_{language}"],
+        if_sound=item.get(f"if_sound_{language}", []),
+        names=names.values(),
     )
+
+
+def _situation(situation, items: Mapping[str, Item]) -> recycle_info_pb2.Situation:
+    told = recycle_info_pb2.Situation(
+        tag=situation["tag"], steps_ko=situation["steps_ko"], steps_en=situation["steps_en"]
+    )
+    if "move_to" in situation:
+        target = items[situation["move_to"]]
+        told.moves_to_item_id = str(item_id(target["key"]))
+        told.moves_to_name_ko, told.moves_to_name_en = target["name_ko"], target["name_en"]
+    return told

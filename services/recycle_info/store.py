@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -53,6 +54,9 @@ _SYNC_IMPORT = sa.text("""
     SET overrides = excluded.overrides, imported_by = excluded.imported_by, imported_at = excluded.imported_at
 """).bindparams(sa.bindparam("overrides", type_=JSONB(none_as_null=True)))
 _FIND_IMPORT = sa.text("SELECT overrides FROM rule_imports")
+_FIND_IMPORT_TIME = sa.text("SELECT imported_at FROM rule_imports")
+# The table's own number.
+_LOCK_RULES = sa.text("SELECT pg_advisory_xact_lock(CAST('rule_imports'::regclass::oid AS bigint))")
 
 
 def sync_items(tx: sa.Connection, rows: Iterable[Row]) -> None:
@@ -69,6 +73,16 @@ def sync_import(tx: sa.Connection, overrides: list[Override] | None, imported_by
 def find_import(connection: sa.Connection) -> list[Override] | None:
     """The overrides of imported rules; None when the rules are those that ship."""
     return connection.execute(_FIND_IMPORT).scalar_one_or_none()
+
+
+def find_import_time(connection: sa.Connection) -> datetime | None:
+    """When the rules were imported that hold; None when they are those that ship."""
+    return connection.execute(_FIND_IMPORT_TIME).scalar_one_or_none()
+
+
+def lock_rules(tx: sa.Connection) -> None:
+    """Until the end of the transaction nobody else changes the rules."""
+    tx.execute(_LOCK_RULES)
 
 
 def get_item(connection: sa.Connection, item_id: UUID) -> Row:

@@ -34,11 +34,10 @@ from services.kit.server import Server
 from services.locations import embedded as places
 from services.locations import store as places_store
 from services.locations.rpc import LocationsInternal
-from services.recycle_info import corpus
-from services.recycle_info import store as rules_store
-from services.recycle_info.catalogue import Catalogue, item_id, rule_id
+from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
+from services.recycle_info.rules import Rules
 from services.waste.outcomes import WasteInternal
 from tests.conftest import as_user
 
@@ -61,11 +60,9 @@ class Siblings:
 
     def __init__(self, database, redis):
         rules, self.locations, self.waste = database("recycle_info"), database("locations"), database("waste")
-        with rules.writing() as tx:
-            rules_store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
         with self.locations.writing() as tx:
             places_store.sync_centers(tx, places.load_centers(), now())
-        catalogue, queries = Catalogue(corpus.load()), Queries(rules, now, 365, wake=lambda: None)
+        catalogue, queries = Rules(rules, Embedder()), Queries(rules, now, 365, wake=lambda: None)
         board = cache.Board(redis, "test.unused", 60)
         self.rules = rules
         self._servers = {

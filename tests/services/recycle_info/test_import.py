@@ -1,96 +1,280 @@
-"""The import of rules, as an operator runs it, on real PostgreSQL."""
+"""Rules come in by a command: checked, all or nothing, and in force in servers that run."""
 
+from __future__ import annotations
+
+import copy
+import dataclasses
 import json
 import shutil
+from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
+from eco2.recycle_info.v1 import recycle_info_pb2 as pb
+from eco2.recycle_info.v1 import recycle_info_pb2_grpc
 
-from services.recycle_info import corpus, import_rules, regions, store
-from services.recycle_info.catalogue import item_id, rule_id
+from services.kit.database import Database
+from services.kit.errors import NotFound
+from services.recycle_info import corpus, import_rules, store
+from services.recycle_info.catalogue import item_id
+from services.recycle_info.embedder import Embedder
+from services.recycle_info.queries import Queries
+from services.recycle_info.rpc import RecycleInfo
+from services.recycle_info.rules import Rules
+
+NEW = {
+    "key": "test_gadget",
+    "material": "PLASTIC",
+    "way": "plastic",
+    "name_ko": "뾰로롱기",
+    "name_en": "Pyororong gadget",
+    "aliases_ko": ["뾰롱뾰롱이"],
+    "aliases_en": ["pyorong"],
+    "description_ko": "시험에만 있는 물건입니다",
+    "description_en": "A thing that only tests have",
+    "source_url": "https://example.com/rule",
+}
+SHELF = {"category_major": "재활용폐기물", "category_middle": "플라스틱류", "items": [NEW]}
+
+
+def changed(key: str, **fields) -> dict:
+    """An item that ships, as an entry with other fields."""
+    item = {name: value for name, value in corpus.load()[key].items() if name not in ("rule_id",)}
+    return {**item, **fields}
+
+
+@dataclasses.dataclass
+class House:
+    """A server that runs; it follows imports when `rules` is told to."""
+
+    database: Database
+    rules: Rules
+    public: recycle_info_pb2_grpc.RecycleInfoServiceStub
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return Embedder()
 
 
 @pytest.fixture
-def run(database, postgres, database_name, monkeypatch, capsys):
-    """(the command, which returns its exit status and what it printed, Database)."""
+def house(database, serve, embedder) -> House:
     db = database("recycle_info")
-    with db.writing() as tx:
-        store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in corpus.load().items()])
+    rules = Rules(db, embedder)
+    servicer = RecycleInfo(db, rules, Queries(db, lambda: datetime.now(UTC), 365, wake=lambda: None))
+    channel = serve((recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, servicer))
+    return House(db, rules, recycle_info_pb2_grpc.RecycleInfoServiceStub(channel))
+
+
+@pytest.fixture
+def run(house, postgres, database_name, tmp_path, capsys, monkeypatch):
+    """Runs the command on shelves; gives the exit code and what it says."""
     monkeypatch.setenv("API_RECYCLE_DB_URL", postgres.url(database_name, "recycle_info"))
 
-    def call(*arguments) -> tuple[int, str]:
-        return import_rules.main([str(each) for each in arguments]), capsys.readouterr().out
+    def call(*shelves, options=()) -> tuple[int, str]:
+        paths = []
+        for at, shelf in enumerate(shelves):
+            paths.append(tmp_path / f"shelf{at}.json")
+            text = shelf if isinstance(shelf, str) else json.dumps(shelf, ensure_ascii=False)
+            paths[-1].write_text(text, encoding="utf-8")
+        code = import_rules.main([*map(str, paths), *options])
+        said = capsys.readouterr()
+        return code, said.out + said.err
 
-    return call, db
+    return call
+
+
+def suggested(house, prefix: str) -> list[str]:
+    return [each.item_id for each in house.public.SuggestItems(pb.SuggestItemsRequest(query=prefix)).suggestions]
+
+
+def tables(house) -> list:
+    with house.database.reading() as connection:
+        return [
+            connection.execute(sa.text(f"SELECT t::text FROM {table} t ORDER BY 1")).scalars().all()
+            for table in ("items", "recycling_rules", "rule_imports")
+        ]
+
+
+def test_a_new_rule_is_in_force_in_a_running_server(house, run):
+    with pytest.raises(NotFound):
+        house.public.GetItem(pb.GetItemRequest(item_id=str(item_id("test_gadget"))))
+    code, said = run(SHELF)
+    assert code == 0, said
+    assert "test_gadget" in said
+    house.rules.refresh()
+    item = house.public.GetItem(pb.GetItemRequest(item_id=str(item_id("test_gadget")))).item
+    assert list(item.guide_ko.steps) == corpus.load_ways()["plastic"]["steps_ko"]
+    assert suggested(house, "뾰로") == [str(item_id("test_gadget"))]
+    for question in ("뾰롱뾰롱이 어떻게 버려요?", "where does a pyororong gadget go?"):
+        answer = house.public.Ask(pb.AskRequest(question=question)).answer
+        assert (answer.item_id, answer.source_url) == (str(item_id("test_gadget")), "https://example.com/rule")
+    assert house.public.ListItems(pb.ListItemsRequest(query="뾰로롱기")).items[0].key == "test_gadget"
+
+
+def test_a_rule_that_ships_is_replaced_and_comes_back_by_the_shipped_ones(house, run, embedder):
+    shelf = {
+        "category_major": "재활용폐기물",
+        "category_middle": "유리병",
+        "items": [changed("glass_bottle", bin_ko="초록 수거함", bin_en="green bin")],
+    }
+    assert run(shelf)[0] == 0
+    house.rules.refresh()
+    assert "초록 수거함" in house.public.Ask(pb.AskRequest(question="유리병 어떻게 버려요?")).answer.text
+    # It outlives the process, although that brings what ships.
+    again = Rules(house.database, embedder)
+    assert again.current.items["glass_bottle"]["bin_ko"] == "초록 수거함"
+    code, said = run(options=["--shipped"])
+    assert (code, "glass_bottle" in said) == (0, True)
+    house.rules.refresh()
+    assert house.rules.current.items == corpus.load()
+
+
+def test_the_same_again_changes_nothing(house, run):
+    assert run(SHELF)[0] == 0
+    before = tables(house)
+    code, said = run(SHELF)
+    assert (code, "nothing was changed" in said) == (0, True)
+    assert tables(house) == before
+
+
+def test_a_dry_run_says_what_would_be_and_writes_nothing(house, run, monkeypatch):
+    before = tables(house)
+    shelf = {**SHELF, "category_middle": "유리병", "items": [changed("glass_bottle", bin_ko="초록 수거함")]}
+    code, said = run(SHELF, shelf, options=["--dry-run"])
+    assert (code, said) == (
+        0,
+        "added 1: test_gadget\nremoved 0\nchanged 1: glass_bottle\nnothing was changed\n",
+    )
+    assert tables(house) == before
+    monkeypatch.delenv("API_RECYCLE_DB_URL")
+    assert "compared with the rules that ship" in run(SHELF, options=["--dry-run"])[1]
+    code, said = run(SHELF)
+    assert (code, tables(house)) == (1, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"material": "STONE"}, "test_gadget: material: its material STONE is not in the list"),
+        ({"source_url": "somewhere"}, "test_gadget: source_url: has no source"),
+        ({"aliases_ko": ["우유팩"]}, "test_gadget: names and aliases: '우유팩' already means milk_carton"),
+        ({"way": "moon"}, "test_gadget: way: moon does not exist"),
+        ({"name_ko": None}, "test_gadget: name_ko: is not a text"),
+        ({"colour": "red"}, "test_gadget: has unknown colour"),
+        ({"rule_id": "rule:milk_carton"}, "test_gadget: has unknown rule_id"),
+        ({"first_ko": "먼저", "first_en": ["First"]}, "test_gadget: first_ko: is not a list"),
+        ({"first_ko": ["먼저"]}, "test_gadget: steps_ko, steps_en: differ in length"),
+        ({"situations": [{"tag": "wet", "steps_ko": [], "steps_en": [], "move_to": "moon"}]}, "wet: moves to moon"),
+        ({"key": "Test Gadget"}, "Test Gadget: key: is not snake_case"),
+        ({"key": ""}, "item 2: key: is missing"),
+        ({"description_en": "a\x00b"}, "test_gadget: description_en: has a character"),
+    ],
+)
+def test_what_is_wrong_is_told_by_file_item_and_field_and_nothing_is_imported(house, run, change, told):
+    before = tables(house)
+    good = {**NEW, "key": "good_gadget", "name_ko": "착한 뾰로롱", "name_en": "Good pyoro", "aliases_ko": ["착뾰"]}
+    good["aliases_en"] = ["goodpyo"]
+    code, said = run({**SHELF, "items": [good, {**copy.deepcopy(NEW), **change}]})
+    assert code == 1
+    assert f"shelf0.json: {told}" in said or (told in said and "shelf0.json: test_gadget: situations" in said), said
+    assert tables(house) == before
+
+
+@pytest.mark.parametrize(
+    ("shelf", "told"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is no shelf"),
+        ({**SHELF, "items": {}}, "is no shelf"),
+        ({**SHELF, "items": ["cup"]}, "item 1: is not an object"),
+        ({**SHELF, "colour": 1}, "has unknown colour"),
+        ({**SHELF, "category_middle": "고철"}, "test_gadget: category_major, category_middle: its category is not"),
+        ({"items": [NEW]}, "test_gadget: lacks category_major, category_middle"),
+        ({**SHELF, "items": [NEW, NEW]}, "test_gadget: key: is also in"),
+    ],
+)
+def test_a_file_that_is_no_shelf_is_refused(house, run, shelf, told):
+    before = tables(house)
+    code, said = run(shelf)
+    assert (code, told in said) == (1, True), said
+    assert tables(house) == before
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """The shipped rules, with the first item of the first shelf to be changed."""
+    """The shipped rules, as a folder to be changed."""
+    made = tmp_path / "rules"
+    made.mkdir()
     for name in ("corpus", "ways.json", "regions.json"):
         source = corpus.SHIPPED / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    return tmp_path
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, made / name)
+    return made
 
 
-def edit(folder, change) -> str:
-    """Changes an item; its key."""
-    path = min((folder / "corpus").iterdir())
-    shelf = json.loads(path.read_text())
-    change(shelf["items"][0])
-    path.write_text(json.dumps(shelf, ensure_ascii=False))
-    return shelf["items"][0]["key"]
+def edit(folder, name: str, change) -> None:
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content, ensure_ascii=False))
 
 
-def stored(db) -> tuple[dict, list | None]:
-    with db.reading() as connection:
-        return {item["key"]: item for _, _, item in store.list_all(connection)}, store.find_import(connection)
-
-
-def test_sound_rules_replace_the_shipped_ones_until_these_are_asked_for_again(run, folder):
-    call, db = run
-    key = edit(folder, lambda item: item.update(name_en="Renamed thing"))
-    status, said = call(folder, "--dry-run")
-    assert (status, stored(db)) == (0, (corpus.load(), None))
-    assert said == f"added 0\nremoved 0\nchanged 1: {key}\nnothing was changed\n"
-    assert call(folder)[0] == 0
-    items, overrides = stored(db)
-    assert (items[key]["name_en"], overrides) == ("Renamed thing", regions.load())
-    assert call(folder)[1].startswith("added 0\nremoved 0\nchanged 0\n")
-    assert call("--shipped")[0] == 0
-    assert stored(db) == (corpus.load(), None)
+def test_a_folder_is_all_rules_and_those_of_municipalities_too(house, run, folder):
+    edit(folder, "regions.json", lambda overrides: overrides.__delitem__(slice(1, None)))
+    edit(folder, "corpus/glass.json", lambda shelf: shelf["items"][0].update(name_en="Renamed thing"))
+    key = json.loads((folder / "corpus/glass.json").read_text())["items"][0]["key"]
+    assert run(options=[str(folder)])[0] == 0
+    house.rules.refresh()
+    assert house.rules.current.items[key]["name_en"] == "Renamed thing"
+    assert house.rules.current.items_in("11680") != house.rules.current.items
+    assert house.rules.current.items_in("11350") == house.rules.current.items
+    # A rule that comes later goes on top of these.
+    assert run(SHELF)[0] == 0
+    house.rules.refresh()
+    assert house.rules.current.items[key]["name_en"] == "Renamed thing"
+    assert house.rules.current.items_in("11350") == house.rules.current.items
+    assert run(options=["--shipped"])[0] == 0
+    house.rules.refresh()
+    assert house.rules.current.items == corpus.load()
+    with house.database.reading() as connection:
+        assert store.find_import(connection) is None
+    assert (
+        house.rules.current.items_in("11350")["butane_can"]["source_url"] != corpus.load()["butane_can"]["source_url"]
+    )
 
 
 @pytest.mark.parametrize(
-    ("change", "names"),
+    ("name", "change", "told"),
     [
-        (lambda item: item.update(source_url="nowhere"), "has no source"),
-        (lambda item: item.pop("name_en"), "lacks name_en"),
-        (lambda item: item.update(aliases_ko=[1]), "aliases_ko"),
-        (lambda item: item.update(colour="red"), "unknown colour"),
-        (lambda item: item.update(way="astray"), "astray"),
+        ("regions.json", lambda overrides: overrides[0].update(items=["moon"]), "override 1: changes ['moon']"),
+        ("regions.json", lambda overrides: overrides.append(7), "is not an object"),
+        ("regions.json", lambda overrides: overrides[0]["set"].update(bin_ko=" "), "rubber_gloves: bin_ko: is empty"),
+        ("ways.json", lambda ways: ways["paper"].update(steps_ko="one"), "ways.json: paper: steps_ko: is not a list"),
+        ("corpus/glass.json", lambda shelf: shelf["items"].clear(), "DEFAULTS: no item glass_bottle"),
+        (
+            "corpus/glass.json",
+            lambda shelf: shelf["items"][0].pop("name_en"),
+            "glass.json: glass_bottle: lacks",
+        ),
     ],
 )
-def test_one_problem_keeps_everything_out_and_is_named(run, folder, change, names):
-    call, db = run
-    key = edit(folder, change)
-    status, said = call(folder)
-    assert status == 1
-    assert key in said
-    assert names in said
-    assert stored(db) == (corpus.load(), None)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"items": 7}', '{"items": ["x"]}'])
-def test_a_file_of_another_shape_is_named(run, folder, text):
-    call, db = run
-    (folder / "corpus" / "zz.json").write_text(text)
-    status, said = call(folder)
-    assert (status, said.startswith("zz.json: ")) == (1, True)
-    assert stored(db) == (corpus.load(), None)
+def test_one_problem_in_a_folder_keeps_all_of_it_out(house, run, folder, name, change, told):
+    before = tables(house)
+    edit(folder, name, change)
+    code, said = run(options=[str(folder)])
+    assert (code, told in said) == (1, True), said
+    assert tables(house) == before
 
 
 def test_a_folder_that_is_not_there_is_said(run, tmp_path):
-    call, _ = run
-    status, said = call(tmp_path / "nowhere")
-    assert status == 1
-    assert "nowhere" in said
+    code, said = run(options=[str(tmp_path / "nowhere")])
+    assert code == 1
+    assert "nowhere: cannot be read" in said
+
+
+def test_a_few_rules_that_change_nothing_are_no_import(house, run):
+    shelf = {"category_major": "재활용폐기물", "category_middle": "유리병", "items": [changed("glass_bottle")]}
+    del shelf["items"][0]["category_major"], shelf["items"][0]["category_middle"]
+    code, said = run(shelf)
+    assert (code, "nothing was changed" in said) == (0, True), said
+    with house.database.reading() as connection:
+        assert store.find_import(connection) is None

@@ -10,29 +10,24 @@ from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc, recycle_info_p
 
 from services.kit.database import Database
 from services.kit.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
-from services.recycle_info import corpus, regions, store
-from services.recycle_info.catalogue import Catalogue, Region, documents, item_id, rule_id
+from services.recycle_info import corpus, store
+from services.recycle_info.catalogue import item_id, rule_id
 from services.recycle_info.embedder import Embedder
-from services.recycle_info.meanings import Meanings
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
+from services.recycle_info.rules import Rules
 from tests.conftest import as_user
 
 
 @pytest.fixture
 def recycle_info(database, serve):
     """(public stub, internal stub, Database, Queries)."""
-    db, items = database("recycle_info"), corpus.load()
-    with db.writing() as tx:
-        store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in items.items()])
-    overrides = regions.load()
-    names = regions.names(overrides)
-    local = {code: Region(names[code], laid) for code, laid in regions.lay_over(items, overrides).items()}
-    catalogue = Catalogue(items, Meanings.load(documents(items), Embedder()), local)
+    db = database("recycle_info")
+    rules = Rules(db, Embedder())
     queries = Queries(db, lambda: datetime.now(UTC), 365, wake=lambda: None)
     channel = serve(
-        (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(db, catalogue, queries)),
-        (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(catalogue, db)),
+        (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(db, rules, queries)),
+        (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(rules, db)),
     )
     return (
         recycle_info_pb2_grpc.RecycleInfoServiceStub(channel),
@@ -84,6 +79,25 @@ def test_an_item_comes_with_its_rule_in_two_languages_and_its_source(recycle_inf
     assert item.guide_ko.steps
     assert item.guide_en.steps
     assert item.source_url.startswith("https://")
+
+
+def test_an_item_comes_with_its_names_and_what_changes_in_which_situation(recycle_info):
+    public, _, _, _ = recycle_info
+    answer = public.GetItem(recycle_info_pb2.GetItemRequest(item_id=str(item_id("paper_sheet"))))
+    item = corpus.load()["paper_sheet"]
+    assert [each.tag for each in answer.situations] == [each["tag"] for each in item["situations"]]
+    dirty = next(each for each in answer.situations if each.tag == "dirty")
+    assert dirty.moves_to_item_id == str(item_id("general_waste"))
+    assert (dirty.moves_to_name_ko, dirty.moves_to_name_en) == (
+        corpus.load()["general_waste"]["name_ko"],
+        corpus.load()["general_waste"]["name_en"],
+    )
+    wet = next(each for each in answer.situations if each.tag == "wet")
+    assert (wet.moves_to_item_id, list(wet.steps_en)) == ("", ["Dry it first"])
+    names = list(answer.item.guide_en.names)
+    assert names[0] == item["name_en"]
+    assert set(names) <= {item["name_en"], *item["aliases_en"]}
+    assert len({name.casefold().rstrip("s") for name in names}) == len(names)
 
 
 def test_an_unknown_item_is_not_found_and_a_bad_id_named(recycle_info):
@@ -189,6 +203,8 @@ def ask(public, question: str, user=None, **fields):
         ("MILK c", "milk_carton"),
         ("carton", "milk_carton"),
         ("부탄", "butane_can"),
+        ("부탄까", "butane_can"),
+        ("ㅇㅇㅍ", "milk_carton"),
     ],
 )
 def test_what_is_being_typed_is_completed(recycle_info, typed, key):
@@ -218,6 +234,7 @@ def test_the_categories_are_the_official_tree_and_count_every_item_once(recycle_
     assert [middle.name for middle in majors[0].categories] == list(corpus.MIDDLES)
     assert sum(middle.item_count for middle in majors[0].categories) == majors[0].item_count
     assert sum(major.item_count for major in majors) == len(corpus.load())
+    assert {each.name: each.name_en for each in [*majors, *majors[0].categories]} == corpus.ENGLISH
     assert all(len(listed(public, category=each.name)) == each.item_count for each in majors)
 
 
@@ -237,7 +254,12 @@ def test_where_a_region_does_it_otherwise_its_rule_and_its_source_are_given(recy
     assert not ask(public, "수박 껍질은 어떻게 버려요?", region_code="11680").answer.region_name
     elsewhere = public.GetItem(recycle_info_pb2.GetItemRequest(**gloves, region_code="99999")).item
     assert elsewhere == country
+    suwon = {"item_id": str(item_id("food_waste")), "region_code": "41111"}
+    assert public.GetItem(recycle_info_pb2.GetItemRequest(**suwon)).item.region_name == "경기도 수원시"
+    english = ask(public, "how do I throw away rubber gloves?", region_code="11680").answer
+    assert "This is the rule of 서울특별시 강남구." in english.text
     answer = ask(public, "고무장갑은 어떻게 버려요?", region_code="11680").answer
+    assert "서울특별시 강남구 기준이에요." in answer.text
     assert (answer.source_url, answer.region_name) == (gangnam.source_url, gangnam.region_name)
     assert not ask(public, "우유팩은 어떻게 버려요?", region_code="11680").answer.region_name
     for region_code in ("1", "116800", "강남"):

@@ -59,3 +59,37 @@ def test_the_items_of_the_country_stay_as_they_are(laid):
 )
 def test_a_fault_is_named(change, problem):
     assert any(problem in found for found in regions.find_problems(ITEMS, [OVERRIDES[0] | change]))
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("41110", "경기도 수원시"),
+        ("41111", "경기도 수원시"),
+        ("41281", "경기도 고양시 덕양구"),
+        ("11680", "서울특별시 강남구"),
+        # A district of Seoul is nobody's part, and a county is none of its neighbour.
+        ("11685", ""),
+        ("41830", ""),
+        ("41", ""),
+        ("", ""),
+    ],
+)
+def test_a_district_of_a_city_does_as_the_city(laid, code, name):
+    found = regions.find(laid, code)
+    assert {item["region"] for item in (found or {}).values() if "region" in item} == ({name} if name else set())
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("gangnam", "override 1: is not an object"),
+        ({"items": ["rubber_gloves"]}, "override 1: lacks regions, source_url"),
+        (OVERRIDES[0] | {"regions": ["11680"]}, "override 1: regions: is not an object"),
+        (OVERRIDES[0] | {"regions": {"11680": 7}}, "override 1: regions: names[1]: is not a text"),
+        (OVERRIDES[0] | {"items": "rubber_gloves"}, "override 1: items: is not a list"),
+        (OVERRIDES[0] | {"set": {"steps_ko": "one"}}, "override 1: set: steps_ko: is not a list"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_named(override, problem):
+    assert problem in regions.find_problems(ITEMS, [override])

@@ -86,16 +86,36 @@ class Item(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., key: _Optional[str] = ..., name_ko: _Optional[str] = ..., name_en: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., material: _Optional[_Union[Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., guide_ko: _Optional[_Union[Guide, _Mapping]] = ..., guide_en: _Optional[_Union[Guide, _Mapping]] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., contact: _Optional[str] = ..., region_name: _Optional[str] = ...) -> None: ...
 
 class Guide(_message.Message):
-    __slots__ = ("description", "bin", "steps", "do_not")
+    __slots__ = ("description", "bin", "steps", "do_not", "if_sound", "names")
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     BIN_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     DO_NOT_FIELD_NUMBER: _ClassVar[int]
+    IF_SOUND_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
     description: str
     bin: str
     steps: _containers.RepeatedScalarFieldContainer[str]
     do_not: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, description: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., do_not: _Optional[_Iterable[str]] = ...) -> None: ...
+    if_sound: _containers.RepeatedScalarFieldContainer[str]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, description: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., do_not: _Optional[_Iterable[str]] = ..., if_sound: _Optional[_Iterable[str]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Situation(_message.Message):
+    __slots__ = ("tag", "steps_ko", "steps_en", "moves_to_item_id", "moves_to_name_ko", "moves_to_name_en")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    STEPS_KO_FIELD_NUMBER: _ClassVar[int]
+    STEPS_EN_FIELD_NUMBER: _ClassVar[int]
+    MOVES_TO_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    MOVES_TO_NAME_KO_FIELD_NUMBER: _ClassVar[int]
+    MOVES_TO_NAME_EN_FIELD_NUMBER: _ClassVar[int]
+    tag: str
+    steps_ko: _containers.RepeatedScalarFieldContainer[str]
+    steps_en: _containers.RepeatedScalarFieldContainer[str]
+    moves_to_item_id: str
+    moves_to_name_ko: str
+    moves_to_name_en: str
+    def __init__(self, tag: _Optional[str] = ..., steps_ko: _Optional[_Iterable[str]] = ..., steps_en: _Optional[_Iterable[str]] = ..., moves_to_item_id: _Optional[str] = ..., moves_to_name_ko: _Optional[str] = ..., moves_to_name_en: _Optional[str] = ...) -> None: ...
 
 class ListItemsRequest(_message.Message):
     __slots__ = ("query", "category", "page_size", "page_token")
@@ -126,10 +146,12 @@ class GetItemRequest(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class GetItemResponse(_message.Message):
-    __slots__ = ("item",)
+    __slots__ = ("item", "situations")
     ITEM_FIELD_NUMBER: _ClassVar[int]
+    SITUATIONS_FIELD_NUMBER: _ClassVar[int]
     item: Item
-    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ...) -> None: ...
+    situations: _containers.RepeatedCompositeFieldContainer[Situation]
+    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ..., situations: _Optional[_Iterable[_Union[Situation, _Mapping]]] = ...) -> None: ...
 
 class AskRequest(_message.Message):
     __slots__ = ("question", "region_code")
@@ -206,14 +228,16 @@ class ListCategoriesResponse(_message.Message):
     def __init__(self, categories: _Optional[_Iterable[_Union[Category, _Mapping]]] = ...) -> None: ...
 
 class Category(_message.Message):
-    __slots__ = ("name", "item_count", "categories")
+    __slots__ = ("name", "item_count", "categories", "name_en")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    NAME_EN_FIELD_NUMBER: _ClassVar[int]
     name: str
     item_count: int
     categories: _containers.RepeatedCompositeFieldContainer[Category]
-    def __init__(self, name: _Optional[str] = ..., item_count: _Optional[int] = ..., categories: _Optional[_Iterable[_Union[Category, _Mapping]]] = ...) -> None: ...
+    name_en: str
+    def __init__(self, name: _Optional[str] = ..., item_count: _Optional[int] = ..., categories: _Optional[_Iterable[_Union[Category, _Mapping]]] = ..., name_en: _Optional[str] = ...) -> None: ...
 
 class ListQueriesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

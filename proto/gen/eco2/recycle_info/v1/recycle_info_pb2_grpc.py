@@ -83,7 +83,7 @@ class RecycleInfoServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetItem(self, request, context):
-        """One item with its rule. Fails with NOT_FOUND (ITEM_NOT_FOUND) when there is none.
+        """One item with its rule, and what changes in which situation. Fails with NOT_FOUND (ITEM_NOT_FOUND) when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,7 +91,7 @@ class RecycleInfoServiceServicer:
 
     def SuggestItems(self, request, context):
         """Items with a name, or a word in a name, that begins so: for suggestions while somebody types, half a Hangul syllable
-        included. The likeliest first.
+        or a row of first consonants ("ㅇㅇㅍ") included. The likeliest first; finding none is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
