@@ -94,17 +94,19 @@ def bundled_photo() -> Path:
 
 
 def read_photo(path: Path) -> tuple[bytes, str]:
-    """The file and its content type. Fails with DemoError when it cannot be read or is none of the three types."""
+    """The file and its content type. Fails with DemoError when it cannot be read or is none of the four types."""
     try:
         photo = path.read_bytes()
     except OSError as error:
         raise DemoError(f"cannot read the photo {path}: {error.strerror}") from error
     if photo[:4] == b"RIFF" and photo[8:12] == b"WEBP":
         return photo, "image/webp"
+    if photo[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return photo, "image/heic"
     for magic, content_type in MAGIC.items():
         if photo.startswith(magic):
             return photo, content_type
-    raise DemoError(f"{path} is not a JPEG, PNG or WebP picture")
+    raise DemoError(f"{path} is not a JPEG, PNG, WebP or HEIC picture")
 
 
 def analyse(client: Client, photo: bytes, content_type: str, question: str) -> tuple[dict[str, Any], dict[str, int]]:
@@ -192,7 +194,7 @@ def running_stack() -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m stack.demo", description=__doc__.partition("\n")[0])
-    parser.add_argument("--photo", type=Path, help="JPEG, PNG or WebP; a coffee cup when none is given")
+    parser.add_argument("--photo", type=Path, help="JPEG, PNG, WebP or HEIC; a coffee cup when none is given")
     parser.add_argument("--question", default="", help="in Korean or English")
     parser.add_argument("--json", action="store_true", help="end with one line: {analysis, stages_ms}")
     arguments = parser.parse_args()

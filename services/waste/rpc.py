@@ -31,7 +31,7 @@ UPLOAD_S, DOWNLOAD_S = 900, 900
 # A waiter looks again after this long even when nothing is announced: an announcement may be lost.
 RECHECK_S, SLICE_S = 2.0, 0.5
 WATCH_S = 300.0
-_EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+_EXTENSIONS = {f"image/{kind}": kind for kind in ("png", "webp", "heic", "heif")} | {"image/jpeg": "jpg"}
 FIRST_QUEUE = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_USER_INPUT)
 
 

@@ -5,6 +5,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import grpc
+import pillow_heif
 import pytest
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from tests.conftest import eventually
 from tests.e2e.conftest import App, jpeg, variants
 
+pillow_heif.register_heif_opener()
 STAGES = {"user_input", "vision_analysis", "rule_retrieval", "response_generation"}
 
 
@@ -38,7 +40,7 @@ def test_the_same_picture_again_comes_from_the_cache(mesh, app, coffee):
     other.http.close()
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "HEIF"])
 def test_every_accepted_format_up_to_twelve_megapixels(app, coffee, form):
     buffer = io.BytesIO()
     photo = Image.open(io.BytesIO(coffee)).convert("RGB").resize((4000, 3000))

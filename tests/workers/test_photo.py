@@ -43,7 +43,7 @@ def is_near(pixel, colour, tolerance=12) -> bool:
 RED, BLUE, WHITE = (254, 0, 0), (0, 0, 254), (255, 255, 255)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF"])
 def test_each_kind_becomes_a_small_jpeg_with_a_thumbnail(kind):
     made = photo.clean(encode(two_halves((2000, 1000)), kind))
     clean, thumbnail = decoded(made.clean), decoded(made.thumbnail)
@@ -138,12 +138,17 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size):
     assert refused(png_header(*size)) == "IMAGE_TOO_LARGE"
 
 
+def test_a_heic_of_too_many_pixels_is_refused_before_they_are_decoded():
+    data = encode(two_halves(), "HEIF").replace(struct.pack(">II", 400, 200), struct.pack(">II", 40_000, 20_000))
+    assert refused(data) == "IMAGE_TOO_LARGE"
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"GIF89a" + bytes(100), b"<svg/>", bytes(1000)])
 def test_what_is_no_photo_is_refused(data):
     assert refused(data) == "NOT_AN_IMAGE"
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_photo_is_refused(kind, share):
     noise = Image.frombytes("RGB", (200, 200), random.Random(2).randbytes(200 * 200 * 3))
@@ -154,7 +159,7 @@ def test_a_truncated_photo_is_refused(kind, share):
 def test_damage_never_ends_in_another_error():
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    originals = [encode(two_halves(), kind) for kind in ("JPEG", "PNG", "WEBP")]
+    originals = [encode(two_halves(), kind) for kind in ("JPEG", "PNG", "WEBP", "HEIF")]
     for _ in range(300):
         data = bytearray(chance.choice(originals))
         for _ in range(chance.randint(1, 8)):

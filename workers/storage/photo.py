@@ -6,6 +6,7 @@ import dataclasses
 import io
 import struct
 
+import pillow_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workers.stages import Permanent
@@ -28,14 +29,20 @@ UNREADABLE = (
 LONG_SIDE, THUMBNAIL_SIDE = 1024, 256
 QUALITY, THUMBNAIL_QUALITY = 88, 80
 
-# The first bytes of what we take; Pillow alone would also try fifty formats nobody sends.
-_MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
+# The first bytes of what we take, and where they stand; Pillow alone would also try fifty formats nobody sends.
+_MAGIC = {
+    (0, b"\xff\xd8\xff"): "JPEG",
+    (0, b"\x89PNG\r\n\x1a\n"): "PNG",
+    (8, b"WEBP"): "WEBP",
+    **dict.fromkeys([(4, b"ftypheic"), (4, b"ftypheix"), (4, b"ftypmif1")], "HEIF"),
+}
+pillow_heif.register_heif_opener(thumbnails=False)
 
 NOT_AN_IMAGE = (
     "NOT_AN_IMAGE",
     {
-        "ko": "사진 파일이 아니에요. JPEG, PNG, WebP 사진을 올려 주세요.",
-        "en": "This file is not a photo. Please upload a JPEG, PNG or WebP photo.",
+        "ko": "사진 파일이 아니에요. JPEG, PNG, WebP, HEIC 사진을 올려 주세요.",
+        "en": "This file is not a photo. Please upload a JPEG, PNG, WebP or HEIC photo.",
     },
 )
 TRUNCATED = (
@@ -66,9 +73,7 @@ class Photo:
 
 def clean(data: bytes) -> Photo:
     """Fails with Permanent: NOT_AN_IMAGE, IMAGE_TRUNCATED or IMAGE_TOO_LARGE. The same bytes give the same photo."""
-    kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        kind = "WEBP"
+    kind = next((kind for (at, magic), kind in _MAGIC.items() if data.startswith(magic, at)), None)
     if kind is None:
         raise Permanent(*NOT_AN_IMAGE)
     try:
