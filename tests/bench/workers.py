@@ -75,7 +75,7 @@ def ceiling(mesh: Mesh, url: str, home: Path) -> dict[str, float]:
         "raw_upsert_rows_per_s": ceilings.raw_upsert(url, 20 * SYNC_ROWS, SYNC_ROWS),
         "journal_appends_per_s": ceilings.journal_appends(home / "journal", 50_000),
         # The journal's own commits take up to 500 requests of 100 tasks; we grant the raw one the same.
-        "raw_sqlite_full_group_per_s": ceilings.raw_sqlite(home / "raw", 50_000, 10_000),
+        "raw_sqlite_full_group_per_s": ceilings.raw_sqlite(home / "raw", 50_000, 50_000),
     }
 
 

@@ -12,10 +12,10 @@ from eco2.recycle_info.v1.internal_pb2 import ResolvedRule
 from services.kit import cache, llm
 from services.kit.llm import budget
 from services.kit.server import Server
-from services.recycle_info import corpus, store
-from services.recycle_info.catalogue import Catalogue, item_id, rule_id
+from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
+from services.recycle_info.rules import Rules as InForce
 from workers.ai import answers
 from workers.journal import Journal
 
@@ -24,16 +24,13 @@ class Rules:
     """recycle_info as it is, at `target`."""
 
     def __init__(self, database):
-        items = corpus.load()
-        with database.writing() as tx:
-            store.sync_items(tx, [(item_id(key), rule_id(key), item) for key, item in items.items()])
-        catalogue, queries = Catalogue(items), Queries(database, lambda: datetime.now(UTC), 365, wake=lambda: None)
-        self._internal = RecycleInfoInternal(catalogue, database)
-        self.keys = set(items)
+        rules, queries = InForce(database, Embedder()), Queries(database, lambda: datetime.now(UTC), 365, lambda: None)
+        self._internal = RecycleInfoInternal(rules, database)
+        self.keys = set(rules.current.items)
         services = [
             (
                 recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server,
-                RecycleInfo(database, catalogue, queries),
+                RecycleInfo(database, rules, queries),
             ),
             (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, self._internal),
         ]
