@@ -15,7 +15,7 @@ SERVICES = sorted(path.parent.name for path in (CHECKOUT / "services").glob("*/_
 CODE = sorted(path for folder in ("services", "workers", "gateway") for path in (CHECKOUT / folder).rglob("*.py"))
 KIT = {
     *("broker", "cache", "caller", "channel", "chores", "config", "database", "errors", "llm", "objects", "pages"),
-    *("requests", "revocations", "server", "telemetry", "tombstones"),
+    *("pictures", "requests", "revocations", "server", "telemetry", "tombstones"),
 }
 # One place opens the database, and one has statements that several schemas share.
 SPEAK_SQL = {"services/kit/database.py", "services/kit/tombstones.py"}

@@ -10,11 +10,12 @@ see it has committed too, so what is removed after that stays removed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from services.kit.database import Database
 from services.kit.errors import Unauthenticated
 
 # The table's own number, which is another one in each schema.
@@ -59,6 +60,14 @@ def bury(tx: sa.Connection, gone: UUID) -> None:
     wait for it."""
     tx.execute(_EXCLUDE)
     tx.execute(_BURY, {"hash": digest(gone)})
+
+
+def erase(database: Database, user_id: UUID, delete: Callable[[sa.Connection, UUID], int]) -> int:
+    """Bury a user and then delete what there is of them; how much that has been in all. delete: returns how many."""
+    with database.writing() as tx:
+        bury(tx, user_id)
+    with database.writing() as tx:
+        return count_removed(tx, user_id, delete(tx, user_id))
 
 
 def count_removed(tx: sa.Connection, gone: UUID, count: int) -> int:

@@ -148,11 +148,7 @@ class LocationsInternal(internal_pb2_grpc.LocationsInternalServiceServicer):
         return internal_pb2.FindRegionPolicyResponse(region=region, policy=policy and _policy(policy))
 
     def EraseUser(self, request, context):
-        user_id = UUID(request.user_id)
-        with self._database.writing() as tx:
-            tombstones.bury(tx, user_id)
-        with self._database.writing() as tx:
-            removed = tombstones.count_removed(tx, user_id, store.delete_user(tx, user_id))
+        removed = tombstones.erase(self._database, UUID(request.user_id), store.delete_user)
         return internal_pb2.EraseUserResponse(removed_count=removed)
 
     def _point(self, near: internal_pb2.Near) -> tuple[float, float]:

@@ -135,11 +135,7 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
         return internal_pb2.ResolveRuleResponse(rule=rule)
 
     def EraseUser(self, request, context):
-        user_id = UUID(request.user_id)
-        with self._database.writing() as tx:
-            tombstones.bury(tx, user_id)
-        with self._database.writing() as tx:
-            removed = tombstones.count_removed(tx, user_id, query_store.delete_user(tx, user_id))
+        removed = tombstones.erase(self._database, UUID(request.user_id), query_store.delete_user)
         return internal_pb2.EraseUserResponse(removed_count=removed)
 
 

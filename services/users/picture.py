@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from services.kit.errors import FailedPrecondition
+from services.kit.pictures import UNREADABLE
 
 SIDE, QUALITY = 512, 88
 # Decoding this many takes about 100 MB.
 MAX_PIXELS = 25_000_000
-# What Pillow raises for damaged bytes; the last four where tags of EXIF are of another type than they should be.
-UNREADABLE = (
-    UnidentifiedImageError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-)
 # The first bytes of what we take, and where they stand.
 _MAGIC = {"JPEG": (0, b"\xff\xd8\xff"), "PNG": (0, b"\x89PNG\r\n\x1a\n"), "WEBP": (8, b"WEBP")}
 

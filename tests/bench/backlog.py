@@ -64,7 +64,7 @@ def measure(mesh: Mesh, system: System, database: psycopg.Connection, count: int
         wanted = fill(home / "journal", backlog, count)
         mesh.stop("tasks")
         with system.start(home), futures.ThreadPoolExecutor(1) as thread:
-            time.sleep(AWAY_S)
+            time.sleep(AWAY_S)  # The load itself: for so long there is nobody to send to.
             mesh.start("tasks")
             mesh.wait_ready("tasks")
             began = time.perf_counter()
@@ -74,7 +74,7 @@ def measure(mesh: Mesh, system: System, database: psycopg.Connection, count: int
                 while left := count - system.done(backlog):
                     if time.perf_counter() - began > LIMIT_S:
                         raise TimeoutError(f"{left} rows are left")
-                    time.sleep(max(0.2, left / count * 10))
+                    time.sleep(max(0.2, left / count * 10))  # As said above.
                 return time.perf_counter() - began
 
             wait_for(lambda: system.done(backlog) > 0)

@@ -96,7 +96,7 @@ def wait_for(true: Callable[[], bool], pause_s: float = 0.01) -> None:
     while not true():
         if time.monotonic() > until:
             raise TimeoutError
-        time.sleep(pause_s)
+        time.sleep(pause_s)  # A process of another project tells nobody that it is done.
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def send_steadily(rate: float, send: Callable[[int], None], more: Callable[[int]
     """send(0), send(1) and so on, `rate` a second, while more(number). When each was sent."""
     began, sent = time.perf_counter(), []
     while more(number := len(sent)):
-        time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+        time.sleep(max(0.0, began + number / rate - time.perf_counter()))  # This is the rate.
         sent.append(time.perf_counter())
         send(number)
     return sent

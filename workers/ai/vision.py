@@ -1,13 +1,13 @@
 """The embedded vision provider: a photo's bytes in, what it shows out. Offline, numpy, onnxruntime and Pillow only."""
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from services.kit.pictures import UNREADABLE
 from workers.ai import evidence
 from workers.ai.evidence import Sight
 
@@ -23,21 +23,8 @@ DECODE_SIZE = 320
 CENTRE = 0.8
 
 
-# What Pillow raises on damaged or oversized input; its warning of size is an exception where warnings are errors.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-    # Where tags of EXIF are of another type than they should be.
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-)
+# Its warning of size is an exception where warnings are errors.
+_REFUSED = (*UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class NotAnImage(ValueError):
@@ -61,7 +48,7 @@ def open_image(data: bytes) -> Image.Image:
         raise
     except UnidentifiedImageError as error:
         raise NotAnImage("the image cannot be read: no known image format") from error
-    except UNREADABLE as error:
+    except _REFUSED as error:
         raise NotAnImage(f"the image cannot be read: {error}") from error
 
 

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import struct
 
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from services.kit.pictures import UNREADABLE
 from workers.stages import Permanent
 
 MAX_BYTES = 50 << 20
 # Decoding this many takes about 150 MB; a phone's photo has 12 to 50 million.
 MAX_PIXELS = 50_000_000
-# What Pillow raises for damaged bytes; the last four where tags of EXIF are of another type than they should be.
-UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-)
 LONG_SIDE, THUMBNAIL_SIDE = 1024, 256
 QUALITY, THUMBNAIL_QUALITY = 88, 80
 
@@ -86,10 +74,8 @@ def clean(data: bytes) -> Photo:
         image = _flatten(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Permanent(*TOO_LARGE) from None
-    except UnidentifiedImageError:
-        # The first bytes were right, so the rest is what is missing.
-        raise Permanent(*TRUNCATED) from None
     except UNREADABLE:
+        # The first bytes were right, so the rest is what is missing.
         raise Permanent(*TRUNCATED) from None
     image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     small = image.copy()

@@ -222,8 +222,7 @@ def whole(events: Sequence) -> pb.Message:
 @pytest.fixture
 def start(database, redis, siblings, serve, monkeypatch):
     """Makes processes of chat_llm on one database; `start(words_per_s=…, providers=…, streams=…)`."""
-    # Nobody waits for what a test left unfinished.
-    monkeypatch.setattr(answering, "FINISH_S", 0.2)
+    monkeypatch.setattr(answering, "FINISH_S", 0.2)  # Nobody waits for what a test left unfinished.
     started: list[Process] = []
     channels: list[grpc.Channel] = []
     channel_name = f"test.{uuids.uuid7()}"

@@ -128,7 +128,7 @@ def test_without_places_and_photos_it_answers_and_says_so(chat, user_id, sibling
 
 
 def test_without_rules_it_fails_in_words_and_may_be_asked_again(start, user_id, siblings, monkeypatch):
-    monkeypatch.setattr("services.chat_llm.answering.RULES_S", 0.5)
+    monkeypatch.setattr("services.chat_llm.answering.RULES_S", 0.5)  # It gives up soon.
     chat = start()
     siblings.stop("recycle_info")
     answer = chat.ask(user_id, "우유팩은 어떻게 버려요?")

@@ -41,7 +41,7 @@ def limits(servers):
 @pytest.fixture
 def ask(start, openai_api, limits, monkeypatch):
     """Makes a process that asks the test's server, and the embedded provider after it."""
-    monkeypatch.setattr(openai_provider, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(openai_provider, "PATIENCE", PATIENCE)  # A second, not minutes.
 
     def make(user_tokens: int = 1_000_000):
         spending = llm.Budget(limits, llm.Limits(user_tokens, 10_000_000))

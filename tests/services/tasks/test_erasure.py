@@ -45,7 +45,7 @@ def holds(service, user_id) -> bool:
 
 
 def test_nothing_of_a_user_is_left_and_all_of_the_others(service, monkeypatch):
-    monkeypatch.setattr(rpc, "ERASE_BATCH", 2)
+    monkeypatch.setattr(rpc, "ERASE_BATCH", 2)  # Several batches out of few rows.
     user_id, other = uuids.uuid7(), uuids.uuid7()
     assert sync(service, *(task(user_id) for _ in range(5)), task(other)) == 6
     service.bury(user_id)

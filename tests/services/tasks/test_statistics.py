@@ -129,7 +129,7 @@ def test_statistics_come_from_an_index(tasks, user_id, database):
 
 
 def test_tasks_and_dead_letters_are_forgotten_after_their_terms(service, user_id, database, monkeypatch):
-    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)  # Several batches out of few rows.
     sync = internal_pb2.SyncTasksRequest(tasks=[task(state=state) for state in (SUCCESS, FAILURE, SUCCESS, RUNNING)])
     service.internal.SyncTasks(sync)
     moment = datetime.now().astimezone()

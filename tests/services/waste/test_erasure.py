@@ -100,7 +100,7 @@ def test_nothing_of_a_user_is_left_and_all_of_the_others(waste, user_id):
 
 
 def test_many_images_go_in_batches(waste, user_id, monkeypatch):
-    monkeypatch.setattr(erasure, "BATCH", 2)
+    monkeypatch.setattr(erasure, "BATCH", 2)  # Several batches out of few rows.
     for _ in range(5):
         waste.announce(user_id)
     assert erase(waste, user_id) == 5

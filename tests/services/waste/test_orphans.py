@@ -166,7 +166,7 @@ def test_the_user_leaves_while_it_is_looked_at(waste, user_id, replica):
 
 
 def test_a_sweep_has_a_bound_and_takes_the_oldest(waste, user_id, replica, monkeypatch):
-    monkeypatch.setattr(orphans, "BATCH", 3)
+    monkeypatch.setattr(orphans, "BATCH", 3)  # Several batches out of few rows.
     image_id = waste.upload(user_id)
     made = [waste.start(user_id, image_id=image_id).analysis_id for _ in range(5)]
     for each in made:

@@ -228,7 +228,7 @@ def test_without_a_catalogue_nothing_is_asked_and_later_the_last_one_holds(
     with pytest.raises(Unavailable):
         nowhere.look(photo(), USER)
     assert not openai_api.requests
-    monkeypatch.setattr(openai_vision, "ITEMS_S", 0.0)
+    monkeypatch.setattr(openai_vision, "ITEMS_S", 0.0)  # The list is old at once.
     version = eyes.prompt_version
     recycle_info.server.stop(grace_s=0)
     assert eyes.look(photo(), USER).prompt_version == version
