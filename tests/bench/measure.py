@@ -19,6 +19,9 @@ from stack.home import CHECKOUT
 LIMIT_S = 300
 # Tasks a second at which a system has hardly anything to do.
 IDLE_RATE = 50
+# Tasks that are handed over at once, to every system the same, and tasks that come one by one.
+BURST, TRICKLE = 1000, 400
+LOADS = ("burst", "steady", "idle")
 
 
 class System:
@@ -44,9 +47,8 @@ class System:
         self.key, self.number_of = key, number_of
         self.rates: list[float] = []
         self.cpu_us: list[float] = []
-        # (p50, p99) in ms of each round.
-        self.idle: list[tuple[float, float]] = []
-        self.loaded: list[tuple[float, float]] = []
+        # (p50, p99) in ms of each round, by load.
+        self.waits: dict[str, list[tuple[float, float]]] = {load: [] for load in LOADS}
         self.rss_mb = 0.0
 
 
@@ -154,8 +156,8 @@ def warm_up(system: System) -> None:
     wait_for(lambda: system.done(run) == 20)
 
 
-def measure(system: System, count: int, trickle: int, load: Callable[[System], float]) -> None:
-    """One round: `count` tasks at once, then `trickle` one by one, idle and under load."""
+def measure(system: System, count: int, steady_rate: Callable[[], float]) -> None:
+    """One round: `count` tasks at once for the throughput, then what single tasks wait under each of LOADS."""
     with system.start() as child:
         warm_up(system)
         before, _ = usage(tree(child.pid))
@@ -167,11 +169,25 @@ def measure(system: System, count: int, trickle: int, load: Callable[[System], f
         after, rss = usage(tree(child.pid))
         system.cpu_us.append((after - before) / count * 1e6)
         system.rss_mb = max(system.rss_mb, rss)
-        for rate, found in ((IDLE_RATE, system.idle), (load(system), system.loaded)):
-            run = str(uuid.uuid4())
-            with listening(system) as committed:
-                sent = send_steadily(
-                    rate, lambda number, run=run: system.publish(1, run, number), lambda number: number < trickle
-                )
-                wait_for(lambda committed=committed: len(committed) == trickle)
-            found.append(percentiles(sent, committed))
+        system.waits["burst"].append(wait_in_burst(system))
+        system.waits["steady"].append(wait_at(system, steady_rate()))
+        system.waits["idle"].append(wait_at(system, IDLE_RATE))
+
+
+def wait_in_burst(system: System) -> tuple[float, float]:
+    """(p50, p99) in ms, counted from the moment at which the whole burst is handed over."""
+    run = str(uuid.uuid4())
+    with listening(system) as committed:
+        began = time.perf_counter()
+        system.publish(BURST, run)
+        wait_for(lambda: len(committed) == BURST)
+    return percentiles([began] * BURST, committed)
+
+
+def wait_at(system: System, rate: float) -> tuple[float, float]:
+    """(p50, p99) in ms of tasks that come one by one."""
+    run = str(uuid.uuid4())
+    with listening(system) as committed:
+        sent = send_steadily(rate, lambda number: system.publish(1, run, number), lambda number: number < TRICKLE)
+        wait_for(lambda: len(committed) == TRICKLE)
+    return percentiles(sent, committed)

@@ -2,9 +2,9 @@
 
 peers: every system gets the same broker, the same PostgreSQL and the same guarantee: a message is acknowledged only
 after the work, and the result is a row in PostgreSQL. A round publishes N tasks that do nothing to each system in turn,
-N/20 to the peers, and counts from the first publish to the last row. Then it measures single tasks from publish to the
-commit of their row: at 50 a second, and at three quarters of what Celery prefork reached in the round. Rounds
-alternate, and the table shows medians, since the machine is shared.
+N/20 to the peers, and counts from the first publish to the last row. Then it measures what single tasks wait for the
+commit of their row: in a burst of as many for each, at three quarters of what Celery prefork reached in the round, and
+at 50 a second. Rounds alternate, and the table shows medians, since the machine is shared.
 ceilings: our sync and our journal, and what PostgreSQL and SQLite do by themselves, in each round too.
 poison, backlog: see there.
 """
@@ -29,7 +29,7 @@ from eco2.tasks.v1 import internal_pb2, internal_pb2_grpc, tasks_pb2
 from services.kit.broker import Publisher, Topology
 from stack.api import Mesh, whole
 from tests.bench import backlog, ceilings, poison, systems
-from tests.bench.measure import System, folder, measure
+from tests.bench.measure import LOADS, System, folder, measure
 
 PARTS = ("peers", "ceilings", "poison", "backlog")
 # The share of Celery prefork's throughput that is offered as load.
@@ -111,7 +111,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for system in peers:
                 count = arguments.tasks if system is our else max(200, arguments.tasks // 20)
-                measure(system, count, 400, lambda _: peers[0].rates[-1] * LOAD)
+                measure(system, count, lambda: peers[0].rates[-1] * LOAD)
             if "ceilings" in arguments.only:
                 with folder() as home:
                     ceilings_found.append(ceiling(mesh, f"{admin}/bench", home))
@@ -135,19 +135,20 @@ def report(peers: list[System], single: dict[str, float], as_json: bool) -> None
     keys = {"ours": "durable"}
     figures: dict[str, float] = {}
     if peers:
-        heads = ("tasks/s", "p50 ms", "p99 ms", "idle p50", "idle p99", "CPU µs", "RSS MB")
-        print(f"{'':<18}" + "".join(f"{head:>9}" for head in heads))
+        heads = ("tasks/s", *(f"{load} {rank}" for load in LOADS for rank in ("p50", "p99")), "CPU µs", "RSS MB")
+        print(f"{'waits in ms':<16}" + "".join(f"{head:>11}" for head in heads))
     for system in peers:
         found = {
             "tasks_per_s": statistics.median(system.rates),
-            "p50_ms": statistics.median(p50 for p50, _ in system.loaded),
-            "p99_ms": statistics.median(p99 for _, p99 in system.loaded),
-            "idle_p50_ms": statistics.median(p50 for p50, _ in system.idle),
-            "idle_p99_ms": statistics.median(p99 for _, p99 in system.idle),
+            **{
+                f"{load}_{rank}_ms": statistics.median(wait[place] for wait in waits)
+                for load, waits in system.waits.items()
+                for place, rank in enumerate(("p50", "p99"))
+            },
             "cpu_us_per_task": statistics.median(system.cpu_us),
             "rss_mb": system.rss_mb,
         }
-        print(f"{system.name:<18}" + "".join(f"{value:>9.1f}" for value in found.values()))
+        print(f"{system.name:<16}" + "".join(f"{value:>11.1f}" for value in found.values()))
         figures |= {f"{keys.get(system.name, system.name)}_{name}": value for name, value in found.items()}
     figures |= single
     ratios = {name: figures[ours] / figures[other] for name, (ours, other) in RATIOS.items() if ours in figures}
