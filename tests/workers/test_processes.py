@@ -264,7 +264,7 @@ def test_a_publisher_of_another_process_declares_the_same_topology(start, rabbit
 def health(port: int) -> int:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         asked = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True
+            health_pb2.HealthCheckRequest(), timeout=WAIT_S, wait_for_ready=True
         )
         return asked.status
 

@@ -140,8 +140,8 @@ class WasteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelAnalysis(self, request, context):
-        """Ends an analysis that is under way: workers stop at the next point where that is possible, and nothing that they
-        still find out is kept from then on. One that has ended stays as it is, also the second time; look at its state.
+        """Ends an analysis that is under way, for good: workers stop where they next can, and nothing that they still find
+        out becomes an answer. One that has ended stays as it is, so that a second call changes nothing; `state` says how.
         Fails with NOT_FOUND (ANALYSIS_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
