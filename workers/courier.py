@@ -22,6 +22,7 @@ from services.kit import telemetry
 from services.kit.broker import Message, Publisher, Topology, headers, queue_of
 from workers.intake import Run
 from workers.journal_file import PENDING, SUCCESS
+from workers.stages import Cancelled
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ Parcel = tuple[Any, Message]
 
 
 def pack(run: Run, topology: Topology) -> Message | None:
-    """What a task that succeeded, failed, or waits to be tried again hands on; None after the last stage."""
+    """What a task that succeeded, failed, or waits to be tried again hands on; None after the last stage, and
+    where nobody wants it any more."""
     task, stage = run.task, run.stage
     told = {telemetry.REQUEST_ID: run.request_id}
     outcome = run.outcome or Outcome.FromString(task.result or b"")
@@ -50,6 +52,8 @@ def pack(run: Run, topology: Topology) -> Message | None:
         # Shorter by chance, so that those who failed together do not come back together.
         ttl_ms = round(longest_s * 1000 * random.uniform(0.5, 1))
         return Message(stage.queue, task.payload, told, topology.delay(failed), ttl_ms)
+    if outcome.failure.reason == Cancelled.REASON:
+        return None
     told |= {headers.REASON: outcome.failure.reason, headers.ERROR: (task.error or "")[:2000]}
     # The end of a stack says most, and all headers together must fit into one frame.
     told |= {headers.STACK: run.stack[-8000:], headers.TASK_ID: task.task_id}

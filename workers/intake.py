@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from services.kit import telemetry
 from services.kit.broker import Delivery, Message, Topology, headers
 from workers.journal_file import PENDING, Task
-from workers.stages import Stage
+from workers.stages import Permanent, Stage
 
 
 class Malformed(Exception):
@@ -49,6 +49,11 @@ class Run:
         told = (each.headers for each in self.deliveries)
         counted = (headers.attempt_of(each) + each.get(headers.RETURNS, 0) for each in told)
         return max(self.task.attempt, *counted)
+
+    def fail(self, error: Permanent, now: float) -> None:
+        """It is over, and this is what its user is told. now: seconds since 1970."""
+        self.outcome = Outcome(analysis_id=self.job.analysis_id, failure=error.failure(self.job.language_code, now))
+        self.task = self.task._replace(attempt=self.furthest)
 
     def precedes(self, delivery: Delivery) -> bool:
         """Whether this copy asks for a later attempt than the one just told, and so is news."""

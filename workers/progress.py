@@ -1,17 +1,18 @@
-"""How far an analysis is, in Redis, for the person who watches it."""
+"""How far an analysis is, in Redis, for the person who watches it, unless that one has cancelled it."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Container
 
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
 from eco2.pipeline.v1.messages_pb2 import Stage as StageNumber
 
 from services.kit.cache import Board
 from services.kit.errors import Unavailable
-from workers.stages import Progress, Stage, TimedOut
+from workers.stages import Cancelled, Progress, Stage, TimedOut
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,10 @@ _REST_S = 5.0
 
 class Announcer:
     """Announces on a thread of its own: work never waits for looks, and of one analysis only the latest is worth
-    telling."""
+    telling. cancelled: the ids of analyses that their users have; to look must be quick."""
 
-    def __init__(self, board: Board):
-        self._board = board
+    def __init__(self, board: Board, cancelled: Container[str] = frozenset()):
+        self._board, self._cancelled = board, cancelled
         self._latest: dict[str, tuple[int, dict[str, str | int]]] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -35,11 +36,16 @@ class Announcer:
         self._thread.start()
 
     def progress(self, job: AnalysisJob, stage: Stage, deadline: float) -> Progress:
-        """The progress function of one run. deadline: of the monotonic clock."""
+        """The progress function of one run, which begins here. deadline: of the monotonic clock."""
 
         def progress(percent: int) -> None:
             if time.monotonic() > deadline:
                 raise TimedOut
+            if self.cancelled(job):
+                raise Cancelled
+            tell(percent)
+
+        def tell(percent: int) -> None:
             # 100 is for an analysis whose answer is there, which only `waste` knows.
             shown = min(((stage.number - 1) * 100 + percent) // _COUNT, 99)
             # Whose it is stands in the database only, so that nothing here outlives an erased user's id.
@@ -48,7 +54,11 @@ class Announcer:
                 self._latest[_key(job)] = shown, fields
                 self._changed.notify()
 
+        tell(0)
         return progress
+
+    def cancelled(self, job: AnalysisJob) -> bool:
+        return job.analysis_id in self._cancelled
 
     def withdraw(self, job: AnalysisJob) -> None:
         """The run is over: what nobody was told of it yet is old."""

@@ -6,14 +6,14 @@
 A message that comes back finds its row and is only handed on again. The same task never runs twice at once here.
 However long `waste` and `tasks` are away, work goes on until the journal's quota is used up. A transient error is tried
 again after a growing delay, which the broker keeps; after `max_attempts`, or a permanent error, the task is a FAILURE,
-the user is told why, and the message goes to the dead-letter queue.
+the user is told why, and the message goes to the dead-letter queue. What the user has cancelled ends as a FAILURE where
+it would begin, says how far it is, or fails for good, and is no dead letter.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import queue
 import threading
@@ -21,8 +21,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-
-from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit import telemetry
 from services.kit.broker import Consumer, Delivery, Publisher, Topology
@@ -34,7 +32,7 @@ from workers.journal_file import ENDED, FAILURE, PENDING, RUNNING, SUCCESS, Jour
 from workers.progress import Announcer
 from workers.recorder import Recorder
 from workers.reporter import Reporter
-from workers.stages import GAVE_UP, Permanent, Stage, TimedOut
+from workers.stages import GAVE_UP, Cancelled, Permanent, Stage, TimedOut
 from workers.sync import Sync
 
 log = logging.getLogger(__name__)
@@ -210,13 +208,16 @@ class Worker:
 
     def _work(self, run: Run) -> None:
         run.started = time.monotonic()
+        untouched = run.task.status == PENDING and run.task.attempt == 1
         if run.task.status == PENDING:
             run.task = run.task._replace(status=RUNNING, started_at=self._now())
             # Not waited for: a message that comes back a second time is RUNNING from its append on.
             self._begun.add(run)
         progress = self._announcer.progress(run.job, run.stage, run.started + run.stage.timeout_s)
         try:
-            progress(0)
+            # What others may have begun, and left something of, is for the handler to look at first.
+            if untouched and self._announcer.cancelled(run.job):
+                raise Cancelled
             outcome = run.stage.run(run.job, progress)
             if outcome.WhichOneof("outcome") is None:
                 raise ValueError(f"stage {run.stage.name} found nothing out")
@@ -245,12 +246,9 @@ class Worker:
         self._move(run, status=PENDING, attempt=attempt, error=cause, started_at=None, next_attempt_at=due)
 
     def _end(self, run: Run, error: Permanent, text: str) -> None:
-        outcome = Outcome(analysis_id=run.job.analysis_id)
-        outcome.failure.reason, outcome.failure.message = error.reason, error.words[run.job.language_code]
-        if error.retry_after_s is not None:
-            outcome.failure.retry_time.FromSeconds(math.ceil(self._now() + error.retry_after_s))
-        run.outcome, run.task = outcome, run.task._replace(attempt=run.furthest)
-        self._move(run, status=FAILURE, result=outcome.SerializeToString(), error=text, completed_at=self._now())
+        now = self._now()
+        run.fail(Cancelled() if self._announcer.cancelled(run.job) else error, now)
+        self._move(run, status=FAILURE, result=run.outcome.SerializeToString(), error=text, completed_at=now)
 
     def _move(self, run: Run, **values) -> None:
         run.task, run.started = run.task._replace(**values), None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 
 from eco2.pipeline.v1.messages_pb2 import AnalysisJob
 from eco2.pipeline.v1.messages_pb2 import Stage as StageNumber
 from eco2.waste.v1.internal_pb2 import Outcome
+from eco2.waste.v1.waste_pb2 import Failure
 
 from services.kit.broker import queue_of, stage_name
 
-# Takes how far the stage is, 0 to 100. Raises TimedOut when the stage has had its time.
+# Takes how far the stage is, 0 to 100. Raises TimedOut when the stage has had its time, and Cancelled.
 Progress = Callable[[int], None]
 # The outcome's analysis_id is filled in by the runtime. Raises Permanent; anything else raised is tried again.
 Handler = Callable[[AnalysisJob, Progress], Outcome]
@@ -30,6 +32,22 @@ class Permanent(Exception):
     def __init__(self, reason: str, words: Mapping[str, str], retry_after_s: float | None = None):
         super().__init__(f"{reason}: {words['en']}")
         self.reason, self.words, self.retry_after_s = reason, words, retry_after_s
+
+    def failure(self, language_code: str, now: float) -> Failure:
+        """As the person is told. now: seconds since 1970."""
+        told = Failure(reason=self.reason, message=self.words[language_code])
+        if self.retry_after_s is not None:
+            told.retry_time.FromSeconds(math.ceil(now + self.retry_after_s))
+        return told
+
+
+class Cancelled(Permanent):
+    """The person wants no answer any more. It ends the task as a failure, of which there is no dead letter."""
+
+    REASON = "CANCELLED"
+
+    def __init__(self):
+        super().__init__(self.REASON, {"ko": "분석을 취소했어요.", "en": "The analysis was cancelled."})
 
 
 class TimedOut(Exception):

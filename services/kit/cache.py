@@ -88,6 +88,36 @@ class Board:
             return self._client.unlink(*keys) if keys else 0
 
 
+class Trail:
+    """News in the order of their coming, for any number of readers who each know how far they are.
+
+    key: of the stream in Redis. ttl_s: seconds it lives after its last item. most: about how many are kept, the newest.
+    """
+
+    # Before the first item; and how many a reader gets at a time.
+    BEGINNING, BATCH = "0-0", 1000
+
+    def __init__(self, client: redis.Redis, key: str, ttl_s: int, most: int):
+        self._client, self._key, self._ttl_s, self._most = client, key, ttl_s, most
+
+    def append(self, item: str) -> None:
+        with reaching(), self._client.pipeline() as pipeline:
+            pipeline.xadd(self._key, {"item": item}, maxlen=self._most, approximate=True)
+            pipeline.expire(self._key, self._ttl_s)
+            pipeline.execute()
+
+    def read(self, place: str, wait_s: float = 0.0) -> tuple[list[str], str]:
+        """The oldest items after a place, and the place after these. Where there is none it waits for so long, which
+        must be less than the client's deadline."""
+        # Redis takes 0 for ever.
+        block_ms = round(wait_s * 1000) or None
+        with reaching():
+            answer = self._client.xread({self._key: place}, count=self.BATCH, block=block_ms)
+        for _, items in answer:
+            return [fields["item"] for _, fields in items], items[-1][0]
+        return [], place
+
+
 class Listener:
     """One subscription for a whole process, fanned out to the threads that wait for a key.
 

@@ -16,6 +16,7 @@ from services.kit.chores import Chore
 from services.kit.database import Database
 from services.kit.objects import Bucket
 from services.waste.erasure import SWEEP_S, Eraser
+from services.waste.keys import CANCELLED
 from services.waste.orphans import SWEEP_S as ORPHANS_S
 from services.waste.orphans import Orphans
 from services.waste.outbox import OUTBOX
@@ -26,6 +27,8 @@ from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Waste
 
 # Progress of analyses: Redis database 1.
 PROGRESS_DB, PROGRESS_CHANNEL, PROGRESS_TTL_S = 1, "eco2.analysis", 86_400
+# More than can be under way, however many are cancelled at once.
+CANCELLED_MOST = 20_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def main() -> None:
     internal = WasteInternal(database, board, eraser.erase, now)
     orphans = Orphans(database, bucket, FIRST_QUEUE, settings.orphan_after_s, relay.wake, internal.announce, now)
     finding = Chore("orphans", orphans.sweep, min(ORPHANS_S, settings.orphan_after_s))
-    waste = Waste(database, bucket, board, listener, relay.wake, remover, draining, now)
+    cancelled = cache.Trail(redis, CANCELLED, PROGRESS_TTL_S, CANCELLED_MOST)
+    waste = Waste(database, bucket, board, listener, cancelled, internal.announce, relay.wake, remover, draining, now)
     services = [
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, waste),
         (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, internal),

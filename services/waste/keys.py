@@ -1,10 +1,14 @@
-"""How objects and progress are called. Workers know the same names: workers/storage/image_uploader.py, progress.py."""
+"""How objects and what is in Redis are called. Workers know the same names: workers/storage/image_uploader.py,
+progress.py, cancellations.py."""
 
 from __future__ import annotations
 
 UPLOADS = "uploads/"
 ORIGINAL = UPLOADS + "{user_id}/{image_id}/original.{extension}"
 THUMBNAIL = "thumbnails/{image_id}.jpg"
+
+# The stream that tells workers which analyses have been cancelled.
+CANCELLED = "cancelled"
 
 
 def progress_key(analysis_id: object) -> str:

@@ -19,7 +19,7 @@ from services.waste.keys import progress_key
 log = logging.getLogger(__name__)
 
 # Above every progress that a worker can announce; an answer comes after a failure.
-_END = {"FAILED": 1000, "SUCCEEDED": 1001}
+_END = {"FAILED": 1000, "SUCCEEDED": 1001, "CANCELLED": 1002}
 
 
 class WasteInternal(internal_pb2_grpc.WasteInternalServiceServicer):

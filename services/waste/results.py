@@ -14,7 +14,9 @@ from google.protobuf import json_format
 
 from services.kit.errors import invalid
 
-ENDED = frozenset({waste_pb2.ANALYSIS_STATE_SUCCEEDED, waste_pb2.ANALYSIS_STATE_FAILED})
+ENDED = frozenset(
+    {waste_pb2.ANALYSIS_STATE_SUCCEEDED, waste_pb2.ANALYSIS_STATE_FAILED, waste_pb2.ANALYSIS_STATE_CANCELLED}
+)
 
 
 def to_json(message) -> dict:

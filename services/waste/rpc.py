@@ -16,7 +16,7 @@ from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
 from services.kit import pages, telemetry, tombstones
 from services.kit.broker import queue_of
-from services.kit.cache import Board, Listener
+from services.kit.cache import Board, Listener, Trail
 from services.kit.caller import get_caller
 from services.kit.database import Database
 from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, NotFound, Unavailable
@@ -36,7 +36,9 @@ FIRST_QUEUE = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_USER_IN
 
 
 class Waste(waste_pb2_grpc.WasteServiceServicer):
-    """wake_relay: called after a commit that left a message in the outbox. now: the time, with its zone."""
+    """cancelled: tells workers which analyses have been. announce: tells whoever waits for these that they have ended,
+    and in which state. wake_relay: called after a commit that left a message in the outbox. now: the time, with its
+    zone."""
 
     def __init__(
         self,
@@ -44,12 +46,15 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         bucket: Bucket,
         board: Board,
         listener: Listener,
+        cancelled: Trail,
+        announce: Callable[[dict[UUID, str]], None],
         wake_relay: Callable[[], None],
         remover: Remover,
         draining: Event,
         now: Callable[[], datetime],
     ):
         self._database, self._bucket, self._board, self._listener = database, bucket, board, listener
+        self._cancelled, self._announce = cancelled, announce
         self._wake_relay, self._remover, self._draining, self._now = wake_relay, remover, draining, now
 
     def CreateImage(self, request, context):
@@ -155,6 +160,19 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         if image:
             self._remover.remove(image.image_id, image.s3_key)
         return waste_pb2.DeleteAnalysisResponse()
+
+    def CancelAnalysis(self, request, context):
+        user_id, analysis_id = get_caller(context).user_id, UUID(request.analysis_id)
+        with self._database.writing() as tx:
+            ended = store.update_cancelled(tx, user_id, analysis_id, self._now())
+            row = store.get_analysis(tx, user_id, analysis_id)
+        if ended:
+            try:
+                self._cancelled.append(str(analysis_id))
+            except Unavailable as fault:
+                log.warning("workers go on with %s in vain: %s", analysis_id, fault.message)
+            self._announce({analysis_id: "CANCELLED"})
+        return waste_pb2.CancelAnalysisResponse(analysis=self._show(row))
 
     def GetStatistics(self, request, context):
         user_id, filters = get_caller(context).user_id, results.filters(request)

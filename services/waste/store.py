@@ -1,10 +1,11 @@
 """Statements of the schema `waste`. Analyses move forward only.
 
     QUEUED ──► RUNNING ──► FAILED ──► SUCCEEDED    final
-                  └───────────────────────▲
+       │          ├───────────────────────▲
+       └──────────┴──────► CANCELLED               final
 
 A task that was given up can be replayed, so the answer may still come after the failure; a failure after the answer,
-or a second one, changes nothing.
+or a second one, changes nothing. Nothing changes what its user has cancelled, and only what has not ended can be.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ _COMPLETE = sa.text("""
         analysis_result = given.result, completed_at = :now, failure_reason = NULL, failure_message = NULL,
         failure_retry_at = NULL
     FROM jsonb_to_recordset(:rows) AS given (analysis_id uuid, material text, confidence numeric, result jsonb)
-    WHERE id = given.analysis_id AND state <> 'SUCCEEDED' RETURNING id
+    WHERE id = given.analysis_id AND state NOT IN ('SUCCEEDED', 'CANCELLED') RETURNING id
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _FAIL = sa.text("""
     UPDATE analyses SET state = 'FAILED', failure_reason = given.reason, failure_message = given.message,
@@ -90,6 +91,11 @@ _FAIL = sa.text("""
     FROM jsonb_to_recordset(:rows) AS given (analysis_id uuid, reason text, message text, retry_at timestamptz)
     WHERE id = given.analysis_id AND state IN ('QUEUED', 'RUNNING') RETURNING id
 """).bindparams(sa.bindparam("rows", type_=JSONB))
+
+_CANCEL = sa.text("""
+    UPDATE analyses SET state = 'CANCELLED', completed_at = :now
+    WHERE id = :analysis_id AND user_id = :user_id AND state IN ('QUEUED', 'RUNNING')
+""")
 
 
 def create_image(tx: sa.Connection, **image: Any) -> None:
@@ -190,6 +196,11 @@ def update_succeeded(tx: sa.Connection, rows: list[dict], now: datetime) -> list
 def update_failed(tx: sa.Connection, rows: list[dict], now: datetime) -> list[UUID]:
     """rows: analysis_id, reason, message, retry_at (ISO 8601 or None). The ids that this ended."""
     return list(tx.execute(_FAIL, {"rows": rows, "now": now}).scalars())
+
+
+def update_cancelled(tx: sa.Connection, user_id: UUID, analysis_id: UUID, now: datetime) -> bool:
+    """Whether this ended it: False when it had ended, and when the user has no such analysis."""
+    return tx.execute(_CANCEL, {"user_id": user_id, "analysis_id": analysis_id, "now": now}).rowcount == 1
 
 
 def _no_image(image_id: UUID) -> NotFound:

@@ -23,7 +23,7 @@ from tests.gateway.edge import free_ports
 from tests.services.auth.fake_provider import FakeProvider
 from tests.services.auth.test_resets import PAGE, Relay
 
-ENDED = ("ANALYSIS_STATE_SUCCEEDED", "ANALYSIS_STATE_FAILED")
+ENDED = ("ANALYSIS_STATE_SUCCEEDED", "ANALYSIS_STATE_FAILED", "ANALYSIS_STATE_CANCELLED")
 
 
 # Where a sign-in of an app ends.

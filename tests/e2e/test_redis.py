@@ -7,15 +7,18 @@ from tests.e2e.conftest import APP_PAGE, kept
 # By database number: sessions and revocations, progress, answers of models, shared limits.
 PURPOSES = {
     0: {"revoked", "sign-in", "confirmed"},
-    1: {"analysis", "answer"},
+    1: {"analysis", "answer", "cancelled"},
     2: {"vision", "wording", "lease"},
     3: {"attempts", "llm"},
 }
 
 
 def test_every_key_has_a_ttl_and_is_in_the_database_of_its_purpose(mesh, app, coffee):
-    """After a photo, a wrong password, a sign-in under way, a mail, a place, a log-out, and the tests before."""
+    """After a photo, one cancelled, a wrong password, a sign-in under way, a mail, a place, a log-out, and the tests
+    before."""
     assert app.finish(app.start(app.upload(coffee, "image/png")))["state"] == "ANALYSIS_STATE_SUCCEEDED"
+    dropped = app.start(app.upload(coffee, "image/png"))
+    assert app.http.post(f"/api/v1/waste/analyses/{dropped}:cancel", json={}).status_code == 200
     auth, open_to_all = "/api/v1/auth", {"authorization": ""}
     wrong = {"username": app.name, "password": "not the password"}
     assert app.http.post(f"{auth}/login", json=wrong, headers=open_to_all).status_code == 401

@@ -40,6 +40,9 @@ class Unseen:
     def progress(self, job, stage, deadline):
         return lambda percent: None
 
+    def cancelled(self, job):
+        return False
+
     def withdraw(self, job):
         pass
 

@@ -30,7 +30,7 @@ from tests.faults.disk import Disk
 from workers import journal_file
 from workers.journal import Journal
 from workers.runtime import Worker
-from workers.stages import Permanent, Stage
+from workers.stages import Cancelled, Permanent, Stage
 
 TOPOLOGY = Topology.of(StageNumber.DESCRIPTOR)
 STAGES = (STAGE_RULE_RETRIEVAL, STAGE_RESPONSE_GENERATION)
@@ -215,8 +215,20 @@ class Tasks:
 
 
 class Announcer:
+    """Tells nobody, and knows at once what has been cancelled."""
+
+    def __init__(self, world: World):
+        self._world = world
+
     def progress(self, job, stage, deadline):
-        return lambda percent: None
+        def progress(percent):
+            if self.cancelled(job):
+                raise Cancelled
+
+        return progress
+
+    def cancelled(self, job):
+        return job.analysis_id in self._world.cancelled
 
     def withdraw(self, job):
         pass
@@ -239,8 +251,8 @@ class Process:
         self.journal = SteppedJournal(self._folder, vfs=self.disk.name, clock=self._clock)
         # A row that is forgotten early would let a late copy run again: that is what keep_s is for.
         self.worker = Worker(
-            [stage], self.journal, "", TOPOLOGY, Waste(self), Tasks(self), Announcer(), f"worker{self.number}",
-            max_attempts=MAX_ATTEMPTS, keep_s=1e9,
+            [stage], self.journal, "", TOPOLOGY, Waste(self), Tasks(self), Announcer(self.world),
+            f"worker{self.number}", max_attempts=MAX_ATTEMPTS, keep_s=1e9,
             publishing=lambda *args, **options: Publishing(self, *args, **options),
             consuming=lambda *args, **options: Consuming(self, *args, **options),
         )  # fmt: skip
@@ -345,6 +357,7 @@ class Process:
         self.boundary()
         for _ in range(world.chance.choice((0, 0, 1, 4))):
             world.go_on(self)
+        progress(50)
         self.boundary()
         if job.question == "poison" or (job.question == "flaky" and world.chance.random() < 0.5):
             raise ConnectionError("the peer is away")
@@ -370,6 +383,7 @@ class World:
         self.told: dict[str, list[Outcome]] = collections.defaultdict(list)
         self.rows: dict[str, states.Record] = {}
         self.runs: collections.Counter[str] = collections.Counter()
+        self.cancelled: set[str] = set()
         self.steps = self.crashes = self.setbacks = 0
         self.jobs = []
         for number in range(1, jobs + 1):
@@ -426,6 +440,9 @@ class World:
             return True
         if owner and self.chance.random() < self.faults * 0.1:
             self._disturb(owner)
+        if self.chance.random() < 0.005:
+            # By its user, before or after it has ended.
+            self.cancelled.add(self.chance.choice(self.jobs).analysis_id)
         try:
             choice()
         except (Crash, apsw.Error, journal_file.JournalError):
@@ -490,7 +507,10 @@ class World:
                 ended[-1] = "failure"
                 queue = QUEUES[len(reached) - 1]
                 dead = {AnalysisJob.FromString(letter.body).analysis_id for key, letter in self.dead if key == queue}
-                assert job.analysis_id in dead
+                # What its user has cancelled is no dead letter, unless it failed for good before.
+                dropped = Outcome.FromString(*by_kind["failure"]).failure.reason == Cancelled.REASON
+                assert (job.analysis_id in dead) != dropped
+                assert job.analysis_id in self.cancelled or not dropped
             assert [self.rows.pop(task_id).status for task_id in reached] == ended
         assert self.rows == {}
         for task_id, runs in self.runs.items():

@@ -21,6 +21,7 @@ from tests.faults.house import House
 from tests.faults.noop_worker import TOPOLOGY
 from tests.faults.proxy import FAULTS, SLOW, UP, Proxy
 from workers import progress
+from workers.cancellations import Cancellations
 from workers.journal import Journal
 from workers.progress import Announcer
 from workers.runtime import Worker
@@ -52,6 +53,7 @@ class Street:
         access = vars(servers.s3)
         self._objects = Bucket(**(access | {"endpoint_url": self._through("s3", access["endpoint_url"])}))
         self._redis = cache.connect(self._through("redis", servers.redis_url), progress.DB)
+        self._cancelled = Cancellations(self._redis)
         self._worker = Worker(
             [
                 Stage(STAGE_RULE_RETRIEVAL, self._find_rule, concurrency=2, prefetch=50, timeout_s=60),
@@ -62,7 +64,7 @@ class Street:
             TOPOLOGY,
             WasteInternalServiceStub(self._channels[0]),
             TasksInternalServiceStub(self._channels[1]),
-            Announcer(cache.Board(self._redis, progress.CHANNEL, progress.TTL_S)),
+            Announcer(cache.Board(self._redis, progress.CHANNEL, progress.TTL_S), self._cancelled),
             "street",
             # Faults last as long as the test wants.
             max_attempts=10_000,
@@ -123,6 +125,7 @@ class Street:
         for each in self._channels:
             each.close()
         self._objects.close()
+        self._cancelled.close()
         self._redis.close()
         self.house.close()
         for each in self.proxies.values():

@@ -62,6 +62,42 @@ def test_a_redis_that_cannot_be_reached_is_unavailable():
     assert caught.value.reason == "CACHE_UNAVAILABLE"
 
 
+def test_a_trail_is_read_in_its_order_from_any_place(client):
+    trail = cache.Trail(client, key := f"test:{uuid.uuid4()}", ttl_s=60, most=cache.Trail.BATCH * 10)
+    assert trail.read(trail.BEGINNING) == ([], trail.BEGINNING)
+    items = [str(number) for number in range(cache.Trail.BATCH + 3)]
+    for item in items:
+        trail.append(item)
+    first, place = trail.read(trail.BEGINNING)
+    rest, end = trail.read(place)
+    assert first + rest == items
+    assert (len(first), trail.read(end)) == (cache.Trail.BATCH, ([], end))
+    assert 0 < client.ttl(key) <= 60
+
+
+def test_who_waits_for_a_trail_reads_what_comes(client):
+    trail = cache.Trail(client, f"test:{uuid.uuid4()}", ttl_s=60, most=10)
+    with ThreadPoolExecutor(1) as pool:
+
+        def follow() -> list[str]:
+            while not (found := trail.read(trail.BEGINNING, 0.2)[0]):
+                pass
+            return found
+
+        reading = pool.submit(follow)
+        trail.append("news")
+        assert reading.result(WAIT_S) == ["news"]
+
+
+def test_a_trail_forgets_the_oldest(client):
+    trail = cache.Trail(client, f"test:{uuid.uuid4()}", ttl_s=60, most=100)
+    for number in range(1000):
+        trail.append(str(number))
+    kept = trail.read(trail.BEGINNING)[0]
+    assert 100 <= len(kept) < 300
+    assert kept[-1] == "999"
+
+
 def test_more_threads_than_connections_wait_for_their_turn(servers):
     """A pool that is full is no cache that is away: redis-py's own would refuse the hundred-and-first."""
     count = 10 * cache.MAX_CONNECTIONS

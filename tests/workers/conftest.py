@@ -10,7 +10,8 @@ import uuid
 
 import grpc
 import pytest
-from eco2.pipeline.v1.messages_pb2 import AnalysisJob, Stage
+from eco2.pipeline.v1.messages_pb2 import AnalysisJob
+from eco2.pipeline.v1.messages_pb2 import Stage as StageNumber
 from eco2.recycle_info.v1 import internal_pb2_grpc as recycle_info_grpc
 from eco2.tasks.v1 import internal_pb2 as tasks_internal
 from eco2.tasks.v1 import internal_pb2_grpc as tasks_grpc
@@ -23,6 +24,10 @@ from services.kit.broker import Consumer, Message, Publisher, Topology
 from services.kit.channel import connect
 from services.kit.server import Server
 from workers import progress
+from workers.journal import Journal
+from workers.progress import Announcer
+from workers.runtime import Worker
+from workers.stages import Stage
 
 WAIT_S = 30
 LOOPBACK = "127.0.0.1"
@@ -31,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 @pytest.fixture
 def topology() -> Topology:
     """The pipeline's, with short delays."""
-    return dataclasses.replace(Topology.of(Stage.DESCRIPTOR), delays_s=(0.1, 0.2))
+    return dataclasses.replace(Topology.of(StageNumber.DESCRIPTOR), delays_s=(0.1, 0.2))
 
 
 class Peer:
@@ -154,7 +159,7 @@ def publisher(rabbitmq_url, topology):
 def send(publisher, topology):
     """Puts a job into a stage's queue; the job."""
 
-    def put(stage: int = Stage.STAGE_USER_INPUT, headers=None, **fields) -> AnalysisJob:
+    def put(stage: int = StageNumber.STAGE_USER_INPUT, headers=None, **fields) -> AnalysisJob:
         job = new_job(**fields)
         [sent] = publisher.publish(
             [Message(topology.queues[stage - 1], job.SerializeToString(), {"x-request-id": "r1"} | (headers or {}))]
@@ -204,3 +209,29 @@ def channel():
     yield open_
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def start(tmp_path, rabbitmq_url, topology, waste, tasks, board, channel):
+    """Starts a worker on its handlers by stage number; its journal is the test's folder."""
+    running = []
+
+    def make(handlers, *, timeout_s=10.0, concurrency=2, known=topology, cancelled=frozenset(), **options) -> Worker:
+        stages = [Stage(number, run, concurrency, 50, timeout_s) for number, run in handlers.items()]
+        worker = Worker(
+            stages,
+            Journal(tmp_path),
+            rabbitmq_url,
+            known,
+            waste_grpc.WasteInternalServiceStub(channel(waste.target)),
+            tasks_grpc.TasksInternalServiceStub(channel(tasks.target)),
+            Announcer(board, cancelled),
+            "storage",
+            **options,
+        )
+        running.append(worker)
+        return worker.start()
+
+    yield make
+    for worker in running:
+        worker.close()

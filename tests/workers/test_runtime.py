@@ -6,7 +6,6 @@ import dataclasses
 import queue
 import threading
 
-import pytest
 from eco2.pipeline.v1.messages_pb2 import (
     STAGE_RESPONSE_GENERATION,
     STAGE_RULE_RETRIEVAL,
@@ -14,9 +13,7 @@ from eco2.pipeline.v1.messages_pb2 import (
     STAGE_VISION_ANALYSIS,
     AnalysisJob,
 )
-from eco2.tasks.v1 import internal_pb2_grpc as tasks_grpc
 from eco2.tasks.v1 import tasks_pb2
-from eco2.waste.v1 import internal_pb2_grpc as waste_grpc
 from eco2.waste.v1.internal_pb2 import Outcome
 
 from services.kit.broker import Consumer, Message
@@ -24,37 +21,9 @@ from services.kit.errors import invalid
 from tests.conftest import eventually
 from tests.workers.conftest import new_job
 from workers.journal import RUNNING, SUCCESS, Journal, Task
-from workers.progress import Announcer
-from workers.runtime import Worker
-from workers.stages import Permanent, Stage
+from workers.stages import Permanent
 
 WAIT_S = 30
-
-
-@pytest.fixture
-def start(tmp_path, rabbitmq_url, topology, waste, tasks, board, channel):
-    """Starts a worker on its handlers by stage number; its journal is the test's folder."""
-    running = []
-
-    def make(handlers, *, timeout_s=10.0, concurrency=2, known=topology, **options) -> Worker:
-        stages = [Stage(number, run, concurrency, 50, timeout_s) for number, run in handlers.items()]
-        worker = Worker(
-            stages,
-            Journal(tmp_path),
-            rabbitmq_url,
-            known,
-            waste_grpc.WasteInternalServiceStub(channel(waste.target)),
-            tasks_grpc.TasksInternalServiceStub(channel(tasks.target)),
-            Announcer(board),
-            "storage",
-            **options,
-        )
-        running.append(worker)
-        return worker.start()
-
-    yield make
-    for worker in running:
-        worker.close()
 
 
 def clean(job: AnalysisJob, progress) -> Outcome:

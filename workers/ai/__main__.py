@@ -20,6 +20,7 @@ from workers.ai import answers
 from workers.ai.analyze_vision import AnalyzeVision
 from workers.ai.providers import EmbeddedModels
 from workers.ai.response_generator import ResponseGenerator
+from workers.cancellations import Cancellations
 from workers.journal import Journal
 from workers.runtime import Worker
 from workers.stages import Stage
@@ -95,7 +96,9 @@ def main() -> None:
     sights = answers.Answers(cache.connect(settings.redis_url, answers.DB), journal, "vision", messages_pb2.Sight)
     analyzer = AnalyzeVision(objects, models.vision, sights)
     generator = ResponseGenerator(models.language)
-    board = cache.Board(cache.connect(settings.redis_url, progress.DB), progress.CHANNEL, progress.TTL_S)
+    redis = cache.connect(settings.redis_url, progress.DB)
+    board = cache.Board(redis, progress.CHANNEL, progress.TTL_S)
+    cancelled = Cancellations(redis)
     threads = THREADS[settings.provider]
     logging.getLogger(__name__).info("the models are %s", settings.provider)
     worker = Worker(
@@ -108,10 +111,10 @@ def main() -> None:
         Topology.of(messages_pb2.Stage.DESCRIPTOR),
         WasteInternalServiceStub(connect(settings.waste_target, timeout_s=5)),
         TasksInternalServiceStub(connect(settings.tasks_target, timeout_s=10)),
-        progress.Announcer(board),
+        progress.Announcer(board, cancelled),
         "ai",
     )
-    process.serve(worker, settings.listen, models.close, objects.close)
+    process.serve(worker, settings.listen, models.close, objects.close, cancelled.close)
 
 
 if __name__ == "__main__":

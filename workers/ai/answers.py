@@ -24,6 +24,7 @@ from google.protobuf.message import Message
 from services.kit import cache
 from services.kit.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from workers.journal import Journal
+from workers.stages import Cancelled
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Answers(Generic[Kind]):
     def get(self, digest: bytes, model: str, make: Callable[[], Kind]) -> tuple[Kind, bool]:
         """The answer, and whether it was made before or for somebody else. digest: SHA-256 of all that the answer
         depends on, but for the model. Fails as `make` does, for all who wait for it, save that nobody is refused for
-        the budget of another; and with DeadlineExceeded (MODEL_SLOW)."""
+        the budget of another, nor ended because another has cancelled; and with DeadlineExceeded (MODEL_SLOW)."""
         key, until = f"{self._name}:{model}:{digest.hex()}", time.monotonic() + LEASE_S
         while True:
             with self._lock:
@@ -69,6 +70,8 @@ class Answers(Generic[Kind]):
             except ResourceExhausted as fault:
                 if fault.metadata.get("budget") != "user":
                     raise
+                continue
+            except Cancelled:
                 continue
             self._count("flight")
             return self._copy(found), True

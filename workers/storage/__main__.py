@@ -15,6 +15,7 @@ from services.kit.broker import Topology
 from services.kit.channel import connect
 from services.kit.objects import Bucket
 from workers import process, progress
+from workers.cancellations import Cancellations
 from workers.journal import Journal
 from workers.runtime import Worker
 from workers.stages import Stage
@@ -50,7 +51,9 @@ def main() -> None:
     )
     uploader = ImageUploader(objects)
     retriever = RuleRetriever(RecycleInfoInternalServiceStub(connect(settings.recycle_info_target, timeout_s=3)))
-    board = cache.Board(cache.connect(settings.redis_url, progress.DB), progress.CHANNEL, progress.TTL_S)
+    redis = cache.connect(settings.redis_url, progress.DB)
+    board = cache.Board(redis, progress.CHANNEL, progress.TTL_S)
+    cancelled = Cancellations(redis)
     worker = Worker(
         [
             Stage(messages_pb2.STAGE_USER_INPUT, uploader.run, concurrency=2, prefetch=50, timeout_s=30),
@@ -61,10 +64,10 @@ def main() -> None:
         Topology.of(messages_pb2.Stage.DESCRIPTOR),
         WasteInternalServiceStub(connect(settings.waste_target, timeout_s=5)),
         TasksInternalServiceStub(connect(settings.tasks_target, timeout_s=10)),
-        progress.Announcer(board),
+        progress.Announcer(board, cancelled),
         "storage",
     )
-    process.serve(worker, settings.listen, objects.close)
+    process.serve(worker, settings.listen, objects.close, cancelled.close)
 
 
 if __name__ == "__main__":

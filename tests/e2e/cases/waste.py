@@ -43,6 +43,7 @@ CASES = {
     "WasteService.WaitAnalysis": Case(lambda me: {"analysis_id": analysis_id(me)}, ("timeout_s", 26)),
     "WasteService.WatchAnalysis": Case(lambda me: {"analysis_id": analysis_id(me)}, ("analysis_id", "7")),
     "WasteService.DeleteAnalysis": Case(lambda me: {"analysis_id": me.start(image_id(me))}, ("analysis_id", "7")),
+    "WasteService.CancelAnalysis": Case(lambda me: {"analysis_id": me.start(image_id(me))}, ("analysis_id", "7")),
     "WasteService.GetStatistics": Case(has_analyses, ("before_time", NO_TIME), others=APART),
     "WasteService.CreateFeedback": Case(
         lambda me: {"analysis_id": analysis_id(me), "correct": True}, ("comment", "x" * 1001)

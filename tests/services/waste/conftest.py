@@ -20,13 +20,16 @@ from services.kit.broker import Publisher, Relay, Topology
 from services.kit.broker.relay import CONFIRM_S
 from services.kit.objects import Bucket
 from services.waste.erasure import Eraser
+from services.waste.orphans import Orphans
 from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
 from services.waste.removal import Remover
-from services.waste.rpc import UPLOAD_S, Waste
+from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Waste
 from tests.conftest import as_user
 
 PHOTO = b"not really a photo, but the store does not care" * 10
+# After so long without a word an analysis counts as an orphan.
+SILENT_S = 1800.0
 WAITS = frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis"))
 
 
@@ -56,6 +59,7 @@ class Running:
     draining: threading.Event
     bucket: Bucket
     listener: cache.Listener
+    cancelled: cache.Trail
     eraser: Eraser
     remover: Remover
     clock: Clock
@@ -114,8 +118,9 @@ def waste(servers, database, serve, topology):
     publisher = Publisher(servers.rabbitmq_url, topology, timeout_s=CONFIRM_S - 1)
     relay, draining = Relay(store, publisher, OUTBOX), threading.Event()
     remover = Remover(store, bucket, UPLOAD_S, clock)
-    public = Waste(store, bucket, board, listener, relay.wake, remover, draining, now)
+    cancelled = cache.Trail(redis, f"test:{uuids.uuid7()}", 60, 1000)
     servicer = WasteInternal(store, board, eraser.erase, now)
+    public = Waste(store, bucket, board, listener, cancelled, servicer.announce, relay.wake, remover, draining, now)
     channel = serve(
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
         (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, servicer),
@@ -131,6 +136,7 @@ def waste(servers, database, serve, topology):
         draining,
         bucket,
         listener,
+        cancelled,
         eraser,
         remover,
         clock,
@@ -139,3 +145,21 @@ def waste(servers, database, serve, topology):
     publisher.close()
     listener.close()
     redis.close()
+
+
+@pytest.fixture
+def replica(waste):
+    """One of any number of processes that look for orphans."""
+
+    def made(bucket=None) -> Orphans:
+        return Orphans(
+            waste.database,
+            bucket or waste.bucket,
+            FIRST_QUEUE,
+            SILENT_S,
+            waste.relay.wake,
+            waste.servicer.announce,
+            waste.clock,
+        )
+
+    return made

@@ -12,31 +12,13 @@ from eco2.waste.v1 import waste_pb2
 
 from services.waste import orphans
 from services.waste.orphans import Orphans
-from services.waste.rpc import FIRST_QUEUE
 from tests.conftest import as_user
+from tests.services.waste.conftest import SILENT_S
 from tests.services.waste.test_erasure import erase
 from tests.services.waste.test_waste import FAILED, RUNNING, SUCCEEDED, completion, get, record
 
 QUEUED = waste_pb2.ANALYSIS_STATE_QUEUED
-SILENT_S, REPLICAS = 1800.0, 4
-
-
-@pytest.fixture
-def replica(waste):
-    """One of any number of processes that look for orphans."""
-
-    def made(bucket=None) -> Orphans:
-        return Orphans(
-            waste.database,
-            bucket or waste.bucket,
-            FIRST_QUEUE,
-            SILENT_S,
-            waste.relay.wake,
-            waste.servicer.announce,
-            waste.clock,
-        )
-
-    return made
+REPLICAS = 4
 
 
 def silence(waste, analysis_id: str, seconds: float) -> None:

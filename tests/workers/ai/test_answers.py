@@ -16,6 +16,7 @@ from services.kit.errors import ResourceExhausted, Unavailable
 from tests.conftest import eventually
 from workers.ai import answers
 from workers.ai.answers import Answers
+from workers.stages import Cancelled
 
 SIGHT = Sight(material=MATERIAL_GLASS, confidence=0.9, model="m")
 
@@ -102,6 +103,18 @@ def test_nobody_is_refused_for_the_budget_of_another(worker, asked):
         spent.go.set()
         assert isinstance(poor.exception(30), ResourceExhausted)
         assert other.result(30)[0] == SIGHT
+
+
+def test_nobody_ends_because_another_has_cancelled(worker, asked):
+    dropped, wanted, mine = Model(Cancelled()), Model(), worker()
+    wanted.go.set()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(mine.get, asked, "m", dropped.look)
+        assert dropped.entered.wait(30)
+        other = pool.submit(mine.get, asked, "m", wanted.look)
+        dropped.go.set()
+        assert isinstance(first.exception(30), Cancelled)
+        assert other.result(30) == (SIGHT, False)
 
 
 def test_the_lease_of_a_worker_that_died_ends(worker, asked, redis):

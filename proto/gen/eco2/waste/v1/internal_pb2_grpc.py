@@ -58,7 +58,7 @@ class WasteInternalServiceServicer:
 
     def RecordOutcomes(self, request, context):
         """Records what the stages found out. Idempotent and forward only: a repeated or late outcome changes nothing,
-        SUCCEEDED is final, and FAILED becomes SUCCEEDED when a replayed task brings the answer after all.
+        SUCCEEDED and CANCELLED are final, and FAILED becomes SUCCEEDED when a replayed task brings the answer after all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -20,11 +20,13 @@ class AnalysisState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ANALYSIS_STATE_RUNNING: _ClassVar[AnalysisState]
     ANALYSIS_STATE_SUCCEEDED: _ClassVar[AnalysisState]
     ANALYSIS_STATE_FAILED: _ClassVar[AnalysisState]
+    ANALYSIS_STATE_CANCELLED: _ClassVar[AnalysisState]
 ANALYSIS_STATE_UNSPECIFIED: AnalysisState
 ANALYSIS_STATE_QUEUED: AnalysisState
 ANALYSIS_STATE_RUNNING: AnalysisState
 ANALYSIS_STATE_SUCCEEDED: AnalysisState
 ANALYSIS_STATE_FAILED: AnalysisState
+ANALYSIS_STATE_CANCELLED: AnalysisState
 
 class Image(_message.Message):
     __slots__ = ("image_id", "content_type", "size_bytes", "create_time")
@@ -252,6 +254,18 @@ class DeleteAnalysisRequest(_message.Message):
 class DeleteAnalysisResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CancelAnalysisRequest(_message.Message):
+    __slots__ = ("analysis_id",)
+    ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
+    analysis_id: str
+    def __init__(self, analysis_id: _Optional[str] = ...) -> None: ...
+
+class CancelAnalysisResponse(_message.Message):
+    __slots__ = ("analysis",)
+    ANALYSIS_FIELD_NUMBER: _ClassVar[int]
+    analysis: Analysis
+    def __init__(self, analysis: _Optional[_Union[Analysis, _Mapping]] = ...) -> None: ...
 
 class GetStatisticsRequest(_message.Message):
     __slots__ = ("after_time", "before_time")

@@ -64,6 +64,11 @@ class WasteServiceStub:
                 request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisRequest.SerializeToString,
                 response_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisResponse.FromString,
                 _registered_method=True)
+        self.CancelAnalysis = channel.unary_unary(
+                '/eco2.waste.v1.WasteService/CancelAnalysis',
+                request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.CancelAnalysisRequest.SerializeToString,
+                response_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.CancelAnalysisResponse.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/eco2.waste.v1.WasteService/GetStatistics',
                 request_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.GetStatisticsRequest.SerializeToString,
@@ -134,6 +139,15 @@ class WasteServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelAnalysis(self, request, context):
+        """Ends an analysis that is under way, for good: workers stop where they next can, and nothing that they still find
+        out becomes an answer. One that has ended stays as it is, so that a second call changes nothing; `state` says how.
+        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatistics(self, request, context):
         """How many analyses the caller has, by state, material, category and month.
         """
@@ -194,6 +208,11 @@ def add_WasteServiceServicer_to_server(servicer, server):
                     servicer.DeleteAnalysis,
                     request_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisRequest.FromString,
                     response_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisResponse.SerializeToString,
+            ),
+            'CancelAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelAnalysis,
+                    request_deserializer=eco2_dot_waste_dot_v1_dot_waste__pb2.CancelAnalysisRequest.FromString,
+                    response_serializer=eco2_dot_waste_dot_v1_dot_waste__pb2.CancelAnalysisResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -356,6 +375,33 @@ class WasteService:
             '/eco2.waste.v1.WasteService/DeleteAnalysis',
             eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisRequest.SerializeToString,
             eco2_dot_waste_dot_v1_dot_waste__pb2.DeleteAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.waste.v1.WasteService/CancelAnalysis',
+            eco2_dot_waste_dot_v1_dot_waste__pb2.CancelAnalysisRequest.SerializeToString,
+            eco2_dot_waste_dot_v1_dot_waste__pb2.CancelAnalysisResponse.FromString,
             options,
             channel_credentials,
             insecure,
