@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 # A mark, or the beginning of one, at the end of what has come so far.
-_OPEN_MARK = re.compile(r"\s*\[\d{0,3}$")
+_OPEN_MARK = re.compile(r"(?<!\s)\s*+\[\d{0,3}\Z")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,15 +23,16 @@ _BACK = re.compile(
     r"|\b(?:it|its|that|this|them|those|these|lid|cap|label|rinse|wash|dry|broken|dirty|greasy)\b",
     re.IGNORECASE,
 )
+# Possessive, so that nothing is read twice however a message is made: no repetition gives back what it took.
 _GREETING = re.compile(
-    r"^\W*(?:안녕\S*|하이|헬로\S*|반가\S*|hi|hello|hey|good (?:morning|afternoon|evening))(?:\s+there)?\W*$",
+    r"\W*+(?:안녕\S*+|하이|헬로\S*+|반가\S*+|hi|hello|hey|good (?:morning|afternoon|evening))(?:\s++there)?+\W*+\Z",
     re.IGNORECASE,
 )
 _THANKS = re.compile(
-    r"^\W*(?:고마\S*|감사\S*|thanks?|thank you|ty)(?:\s+(?:so much|a lot|you|합니다|해요))?\W*$", re.IGNORECASE
+    r"\W*+(?:고마\S*+|감사\S*+|thanks?+|thank you|ty)(?:\s++(?:so much|a lot|you|합니다|해요))?+\W*+\Z", re.IGNORECASE
 )
-# Several things in one message.
-_AND = re.compile(r"\s*[,、&]\s*|(?<=\S)(?:이랑|랑|하고|와|과)\s+|\s+(?:및|그리고|또는|and|or)\s+", re.IGNORECASE)
+# Several things in one message, of which all white space is single blanks: no repetition at all.
+_AND = re.compile(r" ?[,、&] ?|(?<=\S)(?:이랑|랑|하고|와|과) | (?:및|그리고|또는|and|or) ", re.IGNORECASE)
 _MOST_THINGS = 4
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
 
@@ -87,7 +88,7 @@ def is_thanks(question: str) -> bool:
 
 def split_things(question: str) -> list[str]:
     """The parts of a question that may each name a thing of its own; none when it is about one."""
-    parts = [part for part in _AND.split(question) if part.strip()]
+    parts = [part for part in _AND.split(" ".join(question.split())) if part.strip()]
     return parts if 1 < len(parts) <= _MOST_THINGS else []
 
 
