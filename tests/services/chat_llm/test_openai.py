@@ -13,7 +13,8 @@ from services.chat_llm.embedded import Embedded
 from services.chat_llm.openai_provider import OpenAI
 from services.kit import cache, llm
 from services.kit.llm import budget
-from services.kit.llm.client import count_tokens
+from services.kit.llm.client import Client
+from services.kit.llm.tokens import count_message_tokens
 from tests import openai_api as faults
 from tests.conftest import eventually
 from tests.services.chat_llm.conftest import shown, whole
@@ -45,7 +46,7 @@ def ask(start, openai_api, limits, monkeypatch):
 
     def make(user_tokens: int = 1_000_000):
         spending = llm.Budget(limits, llm.Limits(user_tokens, 10_000_000))
-        client = llm.Client("test-key", openai_api.url, "m1", spending)
+        client = Client("test-key", openai_api.url, "m1", spending)
         return start(providers=[OpenAI(client), Embedded(5000)])
 
     return make
@@ -214,7 +215,7 @@ def test_the_context_is_bounded_by_tokens_and_what_is_older_is_summarised(ask, o
     ]
     assert (len(answers), bool(summaries)) == (8, True)
     bound = context.FULL + context.SUMMARY + 4000
-    assert max(count_tokens(body["messages"]) for body in openai_api.requests) < bound
+    assert max(count_message_tokens(body["messages"]) for body in openai_api.requests) < bound
     notes = {"notes on what we spoke of before": "안녕하세요"}
     assert answers[0]["messages"][1]["role"] == "user"
     assert json.loads(answers[-1]["messages"][1]["content"]) == notes
