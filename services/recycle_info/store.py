@@ -23,7 +23,7 @@ _ALL = sa.text(f"{_COLUMNS} ORDER BY items.name, items.id")
 _BY_KEY = sa.text(f"{_COLUMNS} WHERE items.key = ANY(:keys) ORDER BY array_position(:keys, items.key::text)")
 _PAGE = sa.text(f"""
     {_COLUMNS}
-    WHERE (items.name, items.id) > (:name, :item_id) AND :category IN ('', items.category, items.category_middle)
+    WHERE (items.name, items.id) > (:name, :item_id) AND (CAST(:keys AS text[]) IS NULL OR items.key = ANY(:keys))
     ORDER BY items.name, items.id LIMIT :limit
 """)
 _SYNC = sa.text("""
@@ -104,7 +104,8 @@ def list_by_key(connection: sa.Connection, keys: list[str]) -> list[Row]:
     return connection.execute(_BY_KEY, {"keys": keys}).all()
 
 
-def list_page(connection: sa.Connection, category: str, after: list, limit: int) -> list[Row]:
-    """Up to `limit` items after [name, item_id], by name; category is a major or middle one, or empty for all."""
+def list_page(connection: sa.Connection, keys: Iterable[str] | None, after: list, limit: int) -> list[Row]:
+    """Up to `limit` items after [name, item_id], by name; of these keys, or of all for None."""
     name, item_id = after
-    return connection.execute(_PAGE, {"category": category, "name": name, "item_id": item_id, "limit": limit}).all()
+    given = None if keys is None else list(keys)
+    return connection.execute(_PAGE, {"keys": given, "name": name, "item_id": item_id, "limit": limit}).all()
