@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # More words than this name their subject themselves.
 _SHORT = 12
@@ -60,6 +61,27 @@ _KIND_OF_CATEGORY = {
 }
 
 
+# What a question asks of how a municipality collects, by name of the topic.
+_WHEN = r"언제\s?(?:내놓|내놔|내다|버리|버려|배출|수거)|\bwhen\b.{0,40}\b(?:collect|put out|pick(?:ed)? up)"
+_TOPIC_WORDS = {
+    "REGION_TOPIC_HOURS": rf"{_WHEN}|몇\s?시(?!간)|(?:배출|수거)\s?시간|\bwhat time\b|\bcollection (?:time|hour)s?\b",
+    "REGION_TOPIC_DAYS": rf"{_WHEN}|요일|배출일|수거일|(?:버리는|내놓는)\s?날|\b(?:which|what|collection) days?\b",
+    "REGION_TOPIC_PAID_BAG": r"봉투.{0,5}(?:값|가격|얼마)|\b(?:price|cost|how much)\b.{0,30}\bbags?\b"
+    r"|\bbags?\b.{0,15}\b(?:price|cost)",
+    "REGION_TOPIC_FOOD_WASTE": r"음식물?\s?쓰레기|\bfood (?:waste|scraps?)\b",
+    "REGION_TOPIC_BULKY_WASTE": r"대형\s?(?:폐기물|쓰레기)|\bbulky\b",
+}
+_TOPICS = {topic: re.compile(pattern, re.IGNORECASE) for topic, pattern in _TOPIC_WORDS.items()}
+# Nobody but the municipality can say.
+_LOCAL = frozenset({"REGION_TOPIC_HOURS", "REGION_TOPIC_DAYS", "REGION_TOPIC_PAID_BAG"})
+_TOPIC_OF_CATEGORY = {"음식물류폐기물": "REGION_TOPIC_FOOD_WASTE", "대형폐기물": "REGION_TOPIC_BULKY_WASTE"}
+_REGION = re.compile(
+    r"동네|지역|지자체|구청|시청|군청|규정|조례|우리\s?[구시군](?:[는은에의도]|\s|$)"
+    r"|\bregion|\bdistrict|\bmunicipal|\bneighbou?rhood\b|\bwhere i live\b|\bmy (?:city|town|area)\b",
+    re.IGNORECASE,
+)
+
+
 def detect_language(text: str) -> str:
     """ "ko" when there is Hangul in the text or no letter of another script, else "en"."""
     return "ko" if _HANGUL.search(text) or not any(letter.isalpha() for letter in text) else "en"
@@ -71,6 +93,21 @@ def wants_places(question: str) -> bool:
 
 def wants_analyses(question: str) -> bool:
     return _ANALYSES.search(question) is not None
+
+
+def find_topics(question: str) -> frozenset[str]:
+    """Names of RegionTopic."""
+    return frozenset(topic for topic, pattern in _TOPICS.items() if pattern.search(question))
+
+
+def find_category_topics(categories: Iterable[str]) -> frozenset[str]:
+    """What municipalities arrange each in their way, of rules of these middle categories."""
+    return frozenset(_TOPIC_OF_CATEGORY[each] for each in categories if each in _TOPIC_OF_CATEGORY)
+
+
+def wants_region(question: str) -> bool:
+    """Whether it asks what a municipality says."""
+    return _REGION.search(question) is not None or not _LOCAL.isdisjoint(find_topics(question))
 
 
 def refers_back(question: str) -> bool:

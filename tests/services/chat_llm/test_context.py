@@ -113,6 +113,30 @@ def test_what_words_ask_for(question, places, analyses, back):
 
 
 @pytest.mark.parametrize(
+    ("question", "topics", "region"),
+    [
+        ("우리 동네는 무슨 요일에 버려요?", {"DAYS"}, True),
+        ("쓰레기는 언제 내놓아요?", {"DAYS", "HOURS"}, True),
+        ("When is recycling collected?", {"DAYS", "HOURS"}, True),
+        ("몇 시간 말려야 해요?", set(), False),
+        ("20리터 봉투는 얼마예요?", {"PAID_BAG"}, True),
+        ("How much is a paid bag?", {"PAID_BAG"}, True),
+        ("종량제봉투에 버려도 돼요?", set(), False),
+        ("음식물 쓰레기는요?", {"FOOD_WASTE"}, False),
+        ("How do I get rid of bulky things?", {"BULKY_WASTE"}, False),
+        ("우리 구는 어떻게 해요?", set(), True),
+        ("우리 구두는 어떻게 버려요?", set(), False),
+        ("What are the rules of my district?", set(), True),
+        ("우유팩은 어떻게 버려요?", set(), False),
+        ("How do I throw away a milk carton when it is wet?", set(), False),
+    ],
+)
+def test_what_is_asked_of_a_municipality(question, topics, region):
+    found = {topic.removeprefix("REGION_TOPIC_") for topic in intents.find_topics(question)}
+    assert (found, intents.wants_region(question)) == (topics, region)
+
+
+@pytest.mark.parametrize(
     ("text", "language"), [("안녕", "ko"), ("Hello", "en"), ("PET병", "ko"), ("123?", "ko"), ("ボトル", "en")]
 )
 def test_the_language_of_a_message(text, language):
