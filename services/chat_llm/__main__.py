@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
-from typing import Literal
 
 from eco2.chat_llm.v1 import chat_llm_pb2_grpc, internal_pb2_grpc
 from eco2.locations.v1.internal_pb2_grpc import LocationsInternalServiceStub
@@ -21,13 +20,13 @@ from services.chat_llm.following import Follower
 from services.chat_llm.lookups import TIMEOUT_S, Lookups
 from services.chat_llm.providers import Provider
 from services.chat_llm.rpc import ChatLlm, ChatLlmInternal
-from services.kit import cache, config, revocations, server, telemetry
+from services.kit import cache, config, llm, revocations, server, telemetry
 from services.kit.channel import connect
 from services.kit.database import Database
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(llm.Settings):
     listen: str
     recycle_info_target: str
     locations_target: str
@@ -36,19 +35,6 @@ class Config:
     redis_url: str = config.secret()
     # How fast the embedded provider words an answer.
     words_per_s: float = 30.0
-    # Who words answers: "auto" is openai when there is a key, else embedded.
-    model_provider: Literal["auto", "embedded", "openai"] = "auto"
-    openai_api_key: str = config.secret(default="")
-    openai_base_url: str = "https://api.openai.com/v1"
-    openai_model: str = "gpt-5-mini"
-    openai_reasoning_effort: Literal["omit", "none", "minimal", "low", "medium", "high"] = "low"
-    # What one user, and all together, may spend in 24 hours.
-    openai_user_tokens: int = 200_000
-    openai_all_tokens: int = 10_000_000
-
-    def __post_init__(self):
-        if self.model_provider == "openai" and not self.openai_api_key:
-            raise SystemExit("configuration: MODEL_PROVIDER=openai needs OPENAI_API_KEY (or OPENAI_API_KEY_FILE)")
 
 
 def now() -> datetime:
@@ -58,20 +44,12 @@ def now() -> datetime:
 def providers(settings: Config) -> Sequence[Provider]:
     """The embedded one last: it never fails, so everybody is answered."""
     embedded = Embedded(settings.words_per_s)
-    if settings.model_provider == "embedded" or not settings.openai_api_key:
+    if settings.provider == "embedded":
         return [embedded]
-    # Only here: the library costs 40 MB and most of a second.
+    # Only here, as in Settings.connect.
     from services.chat_llm.openai_provider import OpenAI
-    from services.kit import llm
-    from services.kit.llm import budget
 
-    effort = "" if settings.openai_reasoning_effort == "omit" else settings.openai_reasoning_effort
-    limits = llm.Limits(settings.openai_user_tokens, settings.openai_all_tokens)
-    spending = llm.Budget(cache.connect(settings.redis_url, budget.DB), limits)
-    client = llm.Client(
-        settings.openai_api_key, settings.openai_base_url, settings.openai_model, spending, reasoning_effort=effort
-    )
-    return [OpenAI(client), embedded]
+    return [OpenAI(settings.connect(settings.redis_url)), embedded]
 
 
 def main() -> None:

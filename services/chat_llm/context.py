@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 from uuid import UUID
+
+from services.kit.llm.tokens import clip, count_tokens
 
 # Past FULL tokens of turns, the older ones are folded into the summary until KEPT are left: not at each message.
 FULL, KEPT = 3000, 1500
@@ -33,18 +34,6 @@ class Task:
     question: str
     turns: tuple[Turn, ...] = ()
     summary: str = ""
-
-
-def count_tokens(text: str) -> int:
-    """Two bytes a token: more than models make of Korean or English."""
-    return math.ceil(len(text.encode()) / 2)
-
-
-def clip(text: str, tokens: int) -> str:
-    """The beginning of a text that has no more than so many tokens, with a sign where it was cut."""
-    if count_tokens(text) <= tokens:
-        return text
-    return text.encode()[: 2 * tokens - 3].decode(errors="ignore") + "…"
 
 
 def split(turns: Sequence[Turn]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:

@@ -22,9 +22,11 @@ _SAYS = {
         "버리려는 물건의 이름을 적어 주시면 규칙을 찾아볼게요.",
         "photo": "{day}에 찍으신 사진은 '{name}'였어요. {text}",
         "centers": "가까운 곳이에요:",
-        "NO_PLACE": "가까운 곳을 찾으려면 장소를 저장하거나 위치를 함께 보내 주세요.",
+        "NO_PLACE": "가까운 곳이나 지역의 규정을 찾으려면 장소를 저장하거나 위치를 함께 보내 주세요.",
         "NO_CENTERS": "근처 50 km 안에서 받는 곳을 찾지 못했어요.",
         "PLACES_UNAVAILABLE": "지금은 가까운 곳을 찾아볼 수 없어요. 잠시 뒤에 다시 물어봐 주세요.",
+        "NO_POLICY": "그 지역의 규정은 아직 모르니 구청이나 시청에 확인해 주세요.",
+        "REGION_UNAVAILABLE": "지금은 지역의 규정을 찾아볼 수 없어요. 잠시 뒤에 다시 물어봐 주세요.",
         "NO_ANALYSES": "아직 분석한 사진이 없어요.",
         "ANALYSES_UNAVAILABLE": "지금은 지난 사진을 찾아볼 수 없어요. 잠시 뒤에 다시 물어봐 주세요.",
     },
@@ -36,9 +38,11 @@ _SAYS = {
         "and I will look up its rule.",
         "photo": "Your photo of {day} showed: {name}. {text}",
         "centers": "Near you:",
-        "NO_PLACE": "To find places near you, save a place or send your location along.",
+        "NO_PLACE": "To find places near you, or what your municipality says, save a place or send your location.",
         "NO_CENTERS": "I found nowhere within 50 km that takes it.",
         "PLACES_UNAVAILABLE": "I cannot look up places just now. Please ask again in a moment.",
+        "NO_POLICY": "I do not know what that municipality says of it; please ask its office.",
+        "REGION_UNAVAILABLE": "I cannot look up what your municipality says just now. Please ask again in a moment.",
         "NO_ANALYSES": "You have had no photo analysed yet.",
         "ANALYSES_UNAVAILABLE": "I cannot look up your photos just now. Please ask again in a moment.",
     },
@@ -70,7 +74,7 @@ def compose(task: Task, facts: Facts) -> str:
     says = _SAYS[task.language]
     paragraphs = [
         *(_photo(says, task.language, fact) for fact in facts.analyses),
-        *(f"{fact.text} [{fact.number}]" for fact in facts.rules),
+        *(f"{fact.text} [{fact.number}]" for fact in (*facts.rules, *facts.policies)),
     ]
     if facts.centers:
         paragraphs.append("\n".join([says["centers"], *map(_center, facts.centers)]))

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 # A mark, or the beginning of one, at the end of what has come so far.
-_OPEN_MARK = re.compile(r"\s*\[\d{0,3}$")
+_OPEN_MARK = re.compile(r"(?<!\s)\s*+\[\d{0,3}\Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,22 +29,25 @@ class Fact:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Numbered from 1, in this order. missing: what was looked for in vain, such as "NO_PLACE"."""
+    """Numbered from 1, in this order. policies: what municipalities say. missing: what was looked for in vain, such as
+    "NO_PLACE"."""
 
     analyses: tuple[Fact, ...] = ()
     rules: tuple[Fact, ...] = ()
+    policies: tuple[Fact, ...] = ()
     centers: tuple[Fact, ...] = ()
     missing: frozenset[str] = frozenset()
 
     @property
     def all(self) -> tuple[Fact, ...]:
-        return (*self.analyses, *self.rules, *self.centers)
+        return (*self.analyses, *self.rules, *self.policies, *self.centers)
 
 
-def number(analyses: Sequence[Fact], rules: Sequence[Fact], centers: Sequence[Fact], missing: frozenset[str]) -> Facts:
-    for place, fact in enumerate([*analyses, *rules, *centers], start=1):
+def numbered(facts: Facts) -> Facts:
+    """The same, each fact with its number."""
+    for place, fact in enumerate(facts.all, start=1):
         fact.citation.number = place
-    return Facts(tuple(analyses), tuple(rules), tuple(centers), missing)
+    return facts
 
 
 def to_json(citations: Sequence[pb.Citation]) -> list[dict]:

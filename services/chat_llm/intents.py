@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # More words than this name their subject themselves.
 _SHORT = 12
@@ -23,15 +24,16 @@ _BACK = re.compile(
     r"|\b(?:it|its|that|this|them|those|these|lid|cap|label|rinse|wash|dry|broken|dirty|greasy)\b",
     re.IGNORECASE,
 )
+# Possessive, so that nothing is read twice however a message is made: no repetition gives back what it took.
 _GREETING = re.compile(
-    r"^\W*(?:안녕\S*|하이|헬로\S*|반가\S*|hi|hello|hey|good (?:morning|afternoon|evening))(?:\s+there)?\W*$",
+    r"\W*+(?:안녕\S*+|하이|헬로\S*+|반가\S*+|hi|hello|hey|good (?:morning|afternoon|evening))(?:\s++there)?+\W*+\Z",
     re.IGNORECASE,
 )
 _THANKS = re.compile(
-    r"^\W*(?:고마\S*|감사\S*|thanks?|thank you|ty)(?:\s+(?:so much|a lot|you|합니다|해요))?\W*$", re.IGNORECASE
+    r"\W*+(?:고마\S*+|감사\S*+|thanks?+|thank you|ty)(?:\s++(?:so much|a lot|you|합니다|해요))?+\W*+\Z", re.IGNORECASE
 )
-# Several things in one message.
-_AND = re.compile(r"\s*[,、&]\s*|(?<=\S)(?:이랑|랑|하고|와|과)\s+|\s+(?:및|그리고|또는|and|or)\s+", re.IGNORECASE)
+# Several things in one message, of which all white space is single blanks: no repetition at all.
+_AND = re.compile(r" ?[,、&] ?|(?<=\S)(?:이랑|랑|하고|와|과) | (?:및|그리고|또는|and|or) ", re.IGNORECASE)
 _MOST_THINGS = 4
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
 
@@ -59,6 +61,27 @@ _KIND_OF_CATEGORY = {
 }
 
 
+# What a question asks of how a municipality collects, by name of the topic.
+_WHEN = r"언제\s?(?:내놓|내놔|내다|버리|버려|배출|수거)|\bwhen\b.{0,40}\b(?:collect|put out|pick(?:ed)? up)"
+_TOPIC_WORDS = {
+    "REGION_TOPIC_HOURS": rf"{_WHEN}|몇\s?시(?!간)|(?:배출|수거)\s?시간|\bwhat time\b|\bcollection (?:time|hour)s?\b",
+    "REGION_TOPIC_DAYS": rf"{_WHEN}|요일|배출일|수거일|(?:버리는|내놓는)\s?날|\b(?:which|what|collection) days?\b",
+    "REGION_TOPIC_PAID_BAG": r"봉투.{0,5}(?:값|가격|얼마)|\b(?:price|cost|how much)\b.{0,30}\bbags?\b"
+    r"|\bbags?\b.{0,15}\b(?:price|cost)",
+    "REGION_TOPIC_FOOD_WASTE": r"음식물?\s?쓰레기|\bfood (?:waste|scraps?)\b",
+    "REGION_TOPIC_BULKY_WASTE": r"대형\s?(?:폐기물|쓰레기)|\bbulky\b",
+}
+_TOPICS = {topic: re.compile(pattern, re.IGNORECASE) for topic, pattern in _TOPIC_WORDS.items()}
+# Nobody but the municipality can say.
+_LOCAL = frozenset({"REGION_TOPIC_HOURS", "REGION_TOPIC_DAYS", "REGION_TOPIC_PAID_BAG"})
+_TOPIC_OF_CATEGORY = {"음식물류폐기물": "REGION_TOPIC_FOOD_WASTE", "대형폐기물": "REGION_TOPIC_BULKY_WASTE"}
+_REGION = re.compile(
+    r"동네|지역|지자체|구청|시청|군청|규정|조례|우리\s?[구시군](?:[는은에의도]|\s|$)"
+    r"|\bregion|\bdistrict|\bmunicipal|\bneighbou?rhood\b|\bwhere i live\b|\bmy (?:city|town|area)\b",
+    re.IGNORECASE,
+)
+
+
 def detect_language(text: str) -> str:
     """ "ko" when there is Hangul in the text or no letter of another script, else "en"."""
     return "ko" if _HANGUL.search(text) or not any(letter.isalpha() for letter in text) else "en"
@@ -70,6 +93,21 @@ def wants_places(question: str) -> bool:
 
 def wants_analyses(question: str) -> bool:
     return _ANALYSES.search(question) is not None
+
+
+def find_topics(question: str) -> frozenset[str]:
+    """Names of RegionTopic."""
+    return frozenset(topic for topic, pattern in _TOPICS.items() if pattern.search(question))
+
+
+def find_category_topics(categories: Iterable[str]) -> frozenset[str]:
+    """What municipalities arrange each in their way, of rules of these middle categories."""
+    return frozenset(_TOPIC_OF_CATEGORY[each] for each in categories if each in _TOPIC_OF_CATEGORY)
+
+
+def wants_region(question: str) -> bool:
+    """Whether it asks what a municipality says."""
+    return _REGION.search(question) is not None or not _LOCAL.isdisjoint(find_topics(question))
 
 
 def refers_back(question: str) -> bool:
@@ -87,7 +125,7 @@ def is_thanks(question: str) -> bool:
 
 def split_things(question: str) -> list[str]:
     """The parts of a question that may each name a thing of its own; none when it is about one."""
-    parts = [part for part in _AND.split(question) if part.strip()]
+    parts = [part for part in _AND.split(" ".join(question.split())) if part.strip()]
     return parts if 1 < len(parts) <= _MOST_THINGS else []
 
 

@@ -1,4 +1,4 @@
-"""What the siblings know about a question: rules, places and the user's past analyses."""
+"""What the siblings know about a question: rules, places, municipalities and the user's past analyses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eco2.waste.v1 import internal_pb2 as analyses_pb2
 from eco2.waste.v1 import waste_pb2
 from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 
-from services.chat_llm import facts, intents
+from services.chat_llm import facts, intents, policies
 from services.chat_llm.context import Task, subject
 from services.chat_llm.facts import Fact, Facts
 from services.kit.errors import TRANSIENT, FailedPrecondition, NotFound
@@ -26,6 +26,8 @@ from services.kit.errors import TRANSIENT, FailedPrecondition, NotFound
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 3.0
+# The rules of the country are there without it.
+REGION_TIMEOUT_S = 2.0
 # As much of a message as recycle_info takes as a question.
 QUESTION = 1000
 CENTERS, PHOTOS = 3, 2
@@ -60,9 +62,19 @@ class Lookups:
         fails with what recycle_info failed with. asked: `analysis_id`, and `near` as [latitude, longitude], if any."""
         missing: set[str] = set()
         photos = self._photos(task, asked.get("analysis_id"), missing)
-        rules = self._find_rules(task, photos)
-        centers = self._centers(task, rules, asked.get("near"), missing)
-        return facts.number([_photo(each) for each in photos], rules, centers, frozenset(missing))
+        near = _near(task, asked.get("near"))
+        where = self._find_region(task, near, missing)
+        rules = self._find_rules(task, photos, where.region.region_code)
+        wanted = intents.wants_region(task.question)
+        if wanted:
+            # The words are about the municipality, and may name a thing by chance.
+            rules = [fact for fact in rules if fact.confidence >= SURE]
+        said = policies.find_facts(task, where, rules)
+        if wanted and where.HasField("region") and not (said or any(fact.citation.rule.region_name for fact in rules)):
+            missing.add("NO_POLICY")
+        centers = self._centers(task, rules, near, missing)
+        shown = [_photo(each) for each in photos]
+        return facts.numbered(Facts(tuple(shown), tuple(rules), tuple(said), tuple(centers), frozenset(missing)))
 
     def _photos(self, task: Task, analysis_id: str | None, missing: set[str]) -> list[waste_pb2.Analysis]:
         if analysis_id:
@@ -85,39 +97,56 @@ class Lookups:
             missing.add("NO_ANALYSES")
         return done[:PHOTOS]
 
-    def _find_rules(self, task: Task, photos: list[waste_pb2.Analysis]) -> list[Fact]:
-        question = task.question[:QUESTION]
-        several = [self._ask(part, task.language) for part in intents.split_things(question)]
+    def _find_region(self, task: Task, near: places_pb2.Near, missing: set[str]) -> places_pb2.FindRegionPolicyResponse:
+        """The municipality that the question names, or the user's; an empty one where that is not known."""
+        wanted = intents.wants_region(task.question)
+        request = places_pb2.FindRegionPolicyRequest(near=near, question=task.question[:QUESTION])
+        try:
+            return self._places.FindRegionPolicy(request, timeout=REGION_TIMEOUT_S)
+        except FailedPrecondition:
+            missing.update(["NO_PLACE"] if wanted else [])
+        except NotFound:
+            missing.update(["NO_POLICY"] if wanted else [])
+        except TRANSIENT as fault:
+            _without("REGION_UNAVAILABLE", fault, missing if wanted else set())
+        return places_pb2.FindRegionPolicyResponse()
+
+    def _find_rules(self, task: Task, photos: list[waste_pb2.Analysis], region_code: str) -> list[Fact]:
+        question, here = task.question[:QUESTION], (task.language, region_code)
+        several = [self._ask(part, *here) for part in intents.split_things(question)]
         if several and all(found and found[0].confidence >= SURE for found in several):
             # By rule, since two names may lead to one.
             return list({found[0].citation.rule.rule_id: found[0] for found in several}.values())
-        found = self._ask(question, task.language)
+        found = self._ask(question, *here)
         if found and found[0].confidence >= SURE:
             return found[:1]
         about = photos[0].result.item_name if photos else subject(task.turns)
         if about and intents.refers_back(question):
-            found = self._resolve(f"{about} {question}"[:QUESTION], task.language) or found
+            found = self._resolve(f"{about} {question}"[:QUESTION], *here) or found
         told = {each.result.advice.text for each in photos}
         return [each for each in found[:1] if each.text not in told]
 
-    def _ask(self, question: str, language: str) -> list[Fact]:
+    def _ask(self, question: str, language: str, region_code: str) -> list[Fact]:
         if intents.detect_language(question) != language:
-            return self._resolve(question, language)
+            return self._resolve(question, language, region_code)
+        request = recycle_info_pb2.AskRequest(question=question, region_code=region_code)
         try:
-            answer = self._rules.Ask(recycle_info_pb2.AskRequest(question=question)).answer
+            answer = self._rules.Ask(request).answer
         except NotFound:
             return []
         return [_rule(answer, answer.confidence)]
 
-    def _resolve(self, question: str, language: str) -> list[Fact]:
-        request = rules_pb2.ResolveRuleRequest(question=question, language_code=language, unsure=True)
+    def _resolve(self, question: str, language: str, region_code: str) -> list[Fact]:
+        request = rules_pb2.ResolveRuleRequest(
+            question=question, language_code=language, unsure=True, region_code=region_code
+        )
         try:
             rule = self._resolver.ResolveRule(request).rule
         except NotFound:
             return []
         return [_rule(rule, rule.question_confidence)]
 
-    def _centers(self, task: Task, rules: list[Fact], near: list[float] | None, missing: set[str]) -> list[Fact]:
+    def _centers(self, task: Task, rules: list[Fact], near: places_pb2.Near, missing: set[str]) -> list[Fact]:
         wanted = intents.wants_places(task.question)
         about = [(fact.citation.rule.category_middle, fact.text) for fact in rules]
         kind = intents.find_center_kind(task.question, about)
@@ -126,10 +155,7 @@ class Lookups:
         if rules and kind is None:
             # It goes into the bins at home.
             return []
-        where = places_pb2.Near(user_id=str(task.user_id))
-        if near:
-            where = places_pb2.Near(coordinates=places_pb2.Coordinates(latitude=near[0], longitude=near[1]))
-        request = places_pb2.FindCentersRequest(near=where, kind=kind, limit=CENTERS)
+        request = places_pb2.FindCentersRequest(near=near, kind=kind, limit=CENTERS)
         try:
             centers = self._places.FindCenters(request).centers
         except FailedPrecondition:
@@ -141,6 +167,13 @@ class Lookups:
         if wanted and not centers:
             missing.add("NO_CENTERS")
         return [_center(each) for each in centers]
+
+
+def _near(task: Task, given: list[float] | None) -> places_pb2.Near:
+    """given: [latitude, longitude]; without it, the user's place."""
+    if given:
+        return places_pb2.Near(coordinates=places_pb2.Coordinates(latitude=given[0], longitude=given[1]))
+    return places_pb2.Near(user_id=str(task.user_id))
 
 
 def _without(what: str, fault: Exception, missing: set[str]) -> list:
@@ -158,6 +191,7 @@ def _rule(rule: Any, confidence: float) -> Fact:
         category_major=rule.category_major,
         category_middle=rule.category_middle,
         source_url=rule.source_url,
+        region_name=rule.region_name,
     )
     return Fact(pb.Citation(rule=cited), rule.text, confidence)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from services.chat_llm.context import Task, Turn
 from services.chat_llm.facts import Facts, without_strangers
 from services.kit.errors import Unavailable
-from services.kit.llm import Client, Patience
+from services.kit.llm.client import Client, Patience
 
 # timeout_s: of silence within a stream.
 PATIENCE = Patience(timeout_s=15, deadline_s=60, tries=2, max_tokens=1500)

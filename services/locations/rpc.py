@@ -142,7 +142,8 @@ class LocationsInternal(internal_pb2_grpc.LocationsInternalServiceServicer):
         return internal_pb2.FindCentersResponse(centers=[_center(row, at) for row in rows])
 
     def FindRegionPolicy(self, request, context):
-        region = _locate(*self._point(request.near))
+        named = regions.find_named(request.question)
+        region = _region(named) if named else _locate(*self._point(request.near))
         with self._database.reading() as connection:
             policy = store.find_policy(connection, region.region_code)
         return internal_pb2.FindRegionPolicyResponse(region=region, policy=policy and _policy(policy))
@@ -181,6 +182,10 @@ def _locate(latitude: float, longitude: float) -> pb.Region:
     region = regions.locate(latitude, longitude)
     if region is None:
         raise NotFound("this is not in South Korea", reason="REGION_NOT_FOUND")
+    return _region(region)
+
+
+def _region(region: regions.Region) -> pb.Region:
     return pb.Region(region_code=region.code, name=region.name)
 
 

@@ -54,21 +54,27 @@ class Catalogue:
         self._regions = regions.lay_over(items, overrides)
         self._finder = Finder(documents(items), meanings)
 
-    def search(self, query: str, category: str = "") -> list[str]:
+    def search(self, query: str, category: str = "", region_code: str = "") -> list[str]:
         """Keys of the items that a query means, best first, of one major or middle category or of all."""
-        return [
-            key
-            for key, _ in self._finder.letters.search(query, len(self.items))
-            if category in ("", self.items[key]["category_major"], self.items[key]["category_middle"])
-        ]
+        keys = [key for key, _ in self._finder.letters.search(query, len(self.items))]
+        if not category:
+            return keys
+        fitting = self.keys_of(category, region_code)
+        return [key for key in keys if key in fitting]
+
+    def keys_of(self, category: str, region_code: str = "") -> set[str]:
+        """Of the items in a major or middle category, as a municipality sorts them."""
+        items = self.items_in(region_code)
+        return {key for key, item in items.items() if category in (item["category_major"], item["category_middle"])}
 
     def items_in(self, region_code: str) -> Mapping[str, Item]:
         """The items as a municipality has them; those of the country where nothing else is known, or without a code."""
         return regions.find(self._regions, region_code) or self.items
 
-    def list_categories(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
-        """(major, how many items, [(middle, how many)]) in the official order."""
-        counts = Counter((item["category_major"], item["category_middle"]) for item in self.items.values())
+    def list_categories(self, region_code: str = "") -> list[tuple[str, int, list[tuple[str, int]]]]:
+        """(major, how many items, [(middle, how many)]) in the official order, as a municipality sorts them."""
+        items = self.items_in(region_code).values()
+        counts = Counter((item["category_major"], item["category_middle"]) for item in items)
         middles = [(middle, counts[RECYCLABLE, middle]) for middle in MIDDLES]
         recyclable = (RECYCLABLE, sum(count for _, count in middles), middles)
         return [recyclable, *((major, counts[major, major], []) for major in OTHER_MAJORS)]
@@ -82,7 +88,9 @@ class Catalogue:
         items = self.items_in(region_code)
         return [Choice(key, score, resolve(items, key, tags, language)) for key, score in found]
 
-    def settle(self, item_key: str, material: str, question: str, language: str, unsure: bool) -> Choice:
+    def settle(
+        self, item_key: str, material: str, question: str, language: str, unsure: bool, region_code: str = ""
+    ) -> Choice:
         """The rule for what a photo shows and its owner says.
 
         item_key: what the photo shows, or empty. material: a key of corpus.DEFAULTS, or anything else for unknown.
@@ -93,7 +101,7 @@ class Catalogue:
             key, score = item_key if item_key in self.items else DEFAULTS.get(material, ""), 0.0
         if not key:
             raise NotFound("neither photo nor question leads to a rule", reason="NO_RULE_FOUND")
-        return Choice(key, score, resolve(self.items, key, find_situations(question), language))
+        return Choice(key, score, resolve(self.items_in(region_code), key, find_situations(question), language))
 
     def _named(self, question: str, unsure: bool) -> tuple[str, float]:
         """The item that the words name, or an empty key. Beside a clear photo only the very name will do."""

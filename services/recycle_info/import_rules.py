@@ -1,13 +1,16 @@
 """Takes rules without a release: all of them or none.
 
-Usage: python -m services.recycle_info.import_rules FILE… [--dry-run]      a few rules, new or in place of others
-       python -m services.recycle_info.import_rules FOLDER [--dry-run]     all rules
-       python -m services.recycle_info.import_rules --shipped [--dry-run]  back to those that ship
+Usage: python -m services.recycle_info.import_rules FILE… [--dry-run]    a few rules, new or in place of others
+       python -m services.recycle_info.import_rules FOLDER [--dry-run]   all rules
+       python -m services.recycle_info.import_rules --shipped [FILE…] [--dry-run]   those that ship, and a few over them
+       python -m services.recycle_info.import_rules --status             what is in force beside those that ship
 
 A FILE is a shelf as in corpus/, with the ways that ship. FOLDER has the files of this package: corpus/*.json,
 ways.json and regions.json. All rules together must be as sound as `make check` asks of those that ship; otherwise every
 problem is printed, by file, item and field, and nothing changes. What is imported holds, through later releases too,
-until the next import or --shipped. Running processes follow within seconds. Reads API_RECYCLE_DB_URL (or
+until the next import or --shipped. A release whose own rules are others than those below the import says so in the log
+of recycle_info and in --status; to have its rules and one's own, import one's own again with --shipped. Running
+processes follow within seconds. Reads API_RECYCLE_DB_URL (or
 API_RECYCLE_DB_URL_FILE); a dry run without it compares with the rules that ship.
 """
 
@@ -143,10 +146,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit code."""
     asked = _parse(arguments)
     url = config.load(Config).api_recycle_db_url
-    if not url and not asked.dry_run:
+    if not url and (asked.status or not asked.dry_run):
         return _refuse("API_RECYCLE_DB_URL (or API_RECYCLE_DB_URL_FILE) is not set")
     try:
-        given = Given(corpus.load(), regions.load(), {}) if asked.shipped else read(asked.paths)
+        if asked.status:
+            with contextlib.closing(Database(url, pool_size=1)) as database:
+                _show(database)
+            return 0
+        given = read(asked.paths) if asked.paths else Given(corpus.load(), regions.load(), {})
         if not url:
             sys.stdout.write("there is no database: compared with the rules that ship\n")
             _tell(before := corpus.load(), given.over(before, regions.load())[0])
@@ -168,15 +175,41 @@ def _save(database: Database, given: Given, asked: argparse.Namespace) -> bool:
     with database.writing() as tx:
         store.lock_rules(tx)
         before, imported = {item["key"]: item for _, _, item in store.list_all(tx)}, store.find_import(tx)
-        in_force = regions.load() if imported is None else imported
-        items, overrides = given.over(before, in_force)
+        in_force = imported.overrides if imported else regions.load()
+        below = (corpus.load(), regions.load()) if asked.shipped else (before, in_force)
+        items, overrides = given.over(*below)
         _tell(before, items)
-        same = (items, overrides) == (before, in_force) and not (asked.shipped and imported is not None)
-        if asked.dry_run or same:
+        back = asked.shipped and not asked.paths
+        shipped = _find_base(given, below[0], imported, asked)
+        same = imported is None or (not back and imported.shipped == shipped)
+        if asked.dry_run or (same and (items, overrides) == (before, in_force)):
             return False
         store.sync_items(tx, rules.rows(items))
-        store.sync_import(tx, None if asked.shipped else overrides, asked.operator)
+        store.sync_import(tx, None if back else overrides, asked.operator, shipped)
     return True
+
+
+def _find_base(given: Given, below: dict[str, Item], imported: Any, asked: argparse.Namespace) -> str:
+    """Version of the shipped rules that the new ones replace or lie over; empty where these are of another release."""
+    if imported and given.overrides is None and not asked.shipped:
+        return imported.shipped
+    return rules.shipped_version() if given.overrides is not None or below == corpus.load() else ""
+
+
+def _show(database: Database) -> None:
+    with database.reading() as connection:
+        imported = store.find_import(connection)
+        items = {item["key"]: item for _, _, item in store.list_all(connection)}
+    if imported is None:
+        sys.stdout.write("no rules were imported: those that ship are in force\n")
+    else:
+        since = "have not changed" if imported.shipped == rules.shipped_version() else "HAVE CHANGED, or may have,"
+        at = imported.imported_at.isoformat(timespec="seconds")
+        sys.stdout.write(f"imported by {imported.imported_by} at {at}\n")
+        sys.stdout.write(f"the rules that ship {since} since then; against them, those in force have\n")
+    _tell(corpus.load(), items)
+    if imported and imported.overrides != regions.load():
+        sys.stdout.write("and others of municipalities\n")
 
 
 def _tell(before: Mapping[str, Item], after: Mapping[str, Item]) -> None:
@@ -198,12 +231,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m services.recycle_info.import_rules", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="shelves, or one folder with all rules")
-    parser.add_argument("--shipped", action="store_true", help="go back to the rules that ship")
+    parser.add_argument("--shipped", action="store_true", help="go back to the rules that ship, under the files named")
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
     parser.add_argument("--operator", help="whom the import is put down to; you, when left out")
+    parser.add_argument("--status", action="store_true", help="say what is in force, and change nothing")
     asked = parser.parse_args(arguments)
-    if bool(asked.paths) == asked.shipped:
-        parser.error("name files or a folder, or --shipped")
+    if asked.status == bool(asked.paths or asked.shipped):
+        parser.error("name files or a folder, or --shipped, or --status alone")
     asked.operator = asked.operator or getpass.getuser()
     return asked
 

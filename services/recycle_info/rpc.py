@@ -29,10 +29,12 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
         self._database, self._rules, self._queries = database, rules, queries
 
     def ListItems(self, request, context):
-        limit = pages.size(request.page_size)
-        rows, cursor = (self._search if request.query else self._browse)(request, limit)
-        more = pages.token(cursor, request.query, request.category) if len(rows) > limit else ""
-        return recycle_info_pb2.ListItemsResponse(items=map(_item, rows[:limit]), next_page_token=more)
+        limit, catalogue = pages.size(request.page_size), self._rules.current
+        rows, cursor = (self._search if request.query else self._browse)(request, catalogue, limit)
+        more = pages.token(cursor, *_filters(request)) if len(rows) > limit else ""
+        items = catalogue.items_in(request.region_code)
+        there = [(identifier, rule, items.get(item["key"], item)) for identifier, rule, item in rows[:limit]]
+        return recycle_info_pb2.ListItemsResponse(items=map(_item, there), next_page_token=more)
 
     def GetItem(self, request, context):
         with self._database.reading() as connection:
@@ -47,9 +49,8 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
     def SuggestItems(self, request, context):
         catalogue = self._rules.current
         found = catalogue.suggestions.find(request.query, min(request.page_size or _FEW, _MANY))
-        return recycle_info_pb2.SuggestItemsResponse(
-            suggestions=[_suggestion(catalogue.items[key], name) for key, name in found]
-        )
+        items = catalogue.items_in(request.region_code)
+        return recycle_info_pb2.SuggestItemsResponse(suggestions=[_suggestion(items[key], name) for key, name in found])
 
     def ListCategories(self, request, context):
         return recycle_info_pb2.ListCategoriesResponse(
@@ -63,7 +64,7 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
                         for name, number in middles
                     ],
                 )
-                for major, count, middles in self._rules.current.list_categories()
+                for major, count, middles in self._rules.current.list_categories(request.region_code)
             ]
         )
 
@@ -92,16 +93,17 @@ class RecycleInfo(recycle_info_pb2_grpc.RecycleInfoServiceServicer):
                 self._queries.keep(caller.user_id, request.question, kept)
         return recycle_info_pb2.AskResponse(answer=best, candidates=candidates)
 
-    def _search(self, request, limit):
-        (start,) = pages.cursor(request.page_token, (int,), request.query, request.category) or [0]
-        keys = self._rules.current.search(request.query, request.category)[start : start + limit + 1]
+    def _search(self, request, catalogue: Catalogue, limit: int):
+        (start,) = pages.cursor(request.page_token, (int,), *_filters(request)) or [0]
+        keys = catalogue.search(request.query, request.category, request.region_code)[start : start + limit + 1]
         with self._database.reading() as connection:
             return store.list_by_key(connection, keys), [start + limit]
 
-    def _browse(self, request, limit):
-        after = pages.cursor(request.page_token, (str, UUID), request.query, request.category) or _FIRST
+    def _browse(self, request, catalogue: Catalogue, limit: int):
+        after = pages.cursor(request.page_token, (str, UUID), *_filters(request)) or _FIRST
+        keys = catalogue.keys_of(request.category, request.region_code) if request.category else None
         with self._database.reading() as connection:
-            rows = store.list_page(connection, request.category, after, limit + 1)
+            rows = store.list_page(connection, keys, after, limit + 1)
         last = rows[:limit][-1] if rows else None
         return rows, last and [last[2]["name_ko"], str(last[0])]
 
@@ -113,7 +115,9 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
     def ResolveRule(self, request, context):
         material = recycle_info_pb2.Material.Name(request.material).removeprefix("MATERIAL_")
         language, catalogue = request.language_code, self._rules.current
-        choice = catalogue.settle(request.item_key, material, request.question, language, request.unsure)
+        choice = catalogue.settle(
+            request.item_key, material, request.question, language, request.unsure, request.region_code
+        )
         thing, item = catalogue.items[choice.key], choice.advice.item
         rule = internal_pb2.ResolvedRule(
             rule_id=str(rule_id(item["key"])),
@@ -131,12 +135,18 @@ class RecycleInfoInternal(internal_pb2_grpc.RecycleInfoInternalServiceServicer):
             regional=item["regional"],
             from_question=choice.score > 0,
             question_confidence=choice.score,
+            region_name=item.get("region", ""),
         )
         return internal_pb2.ResolveRuleResponse(rule=rule)
 
     def EraseUser(self, request, context):
         removed = tombstones.erase(self._database, UUID(request.user_id), query_store.delete_user)
         return internal_pb2.EraseUserResponse(removed_count=removed)
+
+
+def _filters(request: recycle_info_pb2.ListItemsRequest) -> tuple[str, ...]:
+    """What a page token belongs to; without a region as it was when there was none, for tokens of older servers."""
+    return (request.query, request.category, *filter(None, [request.region_code]))
 
 
 def _answer(catalogue: Catalogue, choice: Choice, language: str) -> recycle_info_pb2.Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 
 from services.kit.database import Database
@@ -41,10 +43,18 @@ class Rules:
         with self._database.reading() as connection:
             # First, so that what is imported meanwhile is only read again.
             self._imported_at = store.find_import_time(connection)
-            overrides = store.find_import(connection)
+            imported = store.find_import(connection)
             items = {item["key"]: item for _, _, item in store.list_all(connection)}
-        overrides = regions.load() if overrides is None else overrides
+        if imported and imported.shipped != shipped_version():
+            log.warning("imported rules are in force, and those that ship have changed: see import_rules --status")
+        overrides = imported.overrides if imported else regions.load()
         return Catalogue(items, Meanings.load(documents(items), self._embedder), overrides)
+
+
+def shipped_version() -> str:
+    """Of the rules that ship with this release: another as soon as one of them says something else."""
+    content = json.dumps([corpus.load(), regions.load()], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def rows(items: dict[str, Item]) -> list[store.Row]:

@@ -23,7 +23,7 @@ _ALL = sa.text(f"{_COLUMNS} ORDER BY items.name, items.id")
 _BY_KEY = sa.text(f"{_COLUMNS} WHERE items.key = ANY(:keys) ORDER BY array_position(:keys, items.key::text)")
 _PAGE = sa.text(f"""
     {_COLUMNS}
-    WHERE (items.name, items.id) > (:name, :item_id) AND :category IN ('', items.category, items.category_middle)
+    WHERE (items.name, items.id) > (:name, :item_id) AND (CAST(:keys AS text[]) IS NULL OR items.key = ANY(:keys))
     ORDER BY items.name, items.id LIMIT :limit
 """)
 _SYNC = sa.text("""
@@ -48,12 +48,13 @@ _SYNC = sa.text("""
 """).bindparams(sa.bindparam("rows", type_=JSONB))
 _SYNC_IMPORT = sa.text("""
     WITH gone AS (DELETE FROM rule_imports WHERE CAST(:overrides AS jsonb) IS NULL)
-    INSERT INTO rule_imports (overrides, imported_by) SELECT CAST(:overrides AS jsonb), :imported_by
+    INSERT INTO rule_imports (overrides, imported_by, shipped) SELECT CAST(:overrides AS jsonb), :imported_by, :shipped
     WHERE CAST(:overrides AS jsonb) IS NOT NULL
     ON CONFLICT (only_one) DO UPDATE
-    SET overrides = excluded.overrides, imported_by = excluded.imported_by, imported_at = excluded.imported_at
+    SET overrides = excluded.overrides, imported_by = excluded.imported_by, imported_at = excluded.imported_at,
+        shipped = excluded.shipped
 """).bindparams(sa.bindparam("overrides", type_=JSONB(none_as_null=True)))
-_FIND_IMPORT = sa.text("SELECT overrides FROM rule_imports")
+_FIND_IMPORT = sa.text("SELECT overrides, imported_by, imported_at, shipped FROM rule_imports")
 _FIND_IMPORT_TIME = sa.text("SELECT imported_at FROM rule_imports")
 # The table's own number.
 _LOCK_RULES = sa.text("SELECT pg_advisory_xact_lock(CAST('rule_imports'::regclass::oid AS bigint))")
@@ -65,14 +66,15 @@ def sync_items(tx: sa.Connection, rows: Iterable[Row]) -> None:
     tx.execute(_SYNC, {"rows": given})
 
 
-def sync_import(tx: sa.Connection, overrides: list[Override] | None, imported_by: str) -> None:
-    """The items in the tables are imported ones, with these overrides; or the shipped ones when None."""
-    tx.execute(_SYNC_IMPORT, {"overrides": overrides, "imported_by": imported_by})
+def sync_import(tx: sa.Connection, overrides: list[Override] | None, imported_by: str, shipped: str) -> None:
+    """The items in the tables are imported ones, with these overrides; or the shipped ones when None. shipped: version
+    of the shipped rules below them, or empty."""
+    tx.execute(_SYNC_IMPORT, {"overrides": overrides, "imported_by": imported_by, "shipped": shipped})
 
 
-def find_import(connection: sa.Connection) -> list[Override] | None:
-    """The overrides of imported rules; None when the rules are those that ship."""
-    return connection.execute(_FIND_IMPORT).scalar_one_or_none()
+def find_import(connection: sa.Connection) -> sa.Row | None:
+    """Of imported rules (overrides, imported_by, imported_at, shipped); None when the rules are those that ship."""
+    return connection.execute(_FIND_IMPORT).one_or_none()
 
 
 def find_import_time(connection: sa.Connection) -> datetime | None:
@@ -102,7 +104,8 @@ def list_by_key(connection: sa.Connection, keys: list[str]) -> list[Row]:
     return connection.execute(_BY_KEY, {"keys": keys}).all()
 
 
-def list_page(connection: sa.Connection, category: str, after: list, limit: int) -> list[Row]:
-    """Up to `limit` items after [name, item_id], by name; category is a major or middle one, or empty for all."""
+def list_page(connection: sa.Connection, keys: Iterable[str] | None, after: list, limit: int) -> list[Row]:
+    """Up to `limit` items after [name, item_id], by name; of these keys, or of all for None."""
     name, item_id = after
-    return connection.execute(_PAGE, {"category": category, "name": name, "item_id": item_id, "limit": limit}).all()
+    given = None if keys is None else list(keys)
+    return connection.execute(_PAGE, {"keys": given, "name": name, "item_id": item_id, "limit": limit}).all()

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 _SILENT = "completed_at IS NULL AND heard_at < now() - make_interval(secs => :silent_s)"
 _LIST = sa.text(f"""
-    SELECT analyses.id, analyses.user_id, image_id, s3_key, question, language, analyses.created_at, begun_anew
+    SELECT analyses.id, analyses.user_id, image_id, s3_key, question, language, region_code, analyses.created_at,
+        begun_anew
     FROM analyses JOIN images ON images.id = image_id
     WHERE analyses.{_SILENT} ORDER BY analyses.id LIMIT :limit
 """)
@@ -20,7 +21,7 @@ _BEGIN_ANEW = sa.text("UPDATE analyses SET begun_anew = true, heard_at = now() W
 
 def list_silent(connection: sa.Connection, silent_s: float, limit: int) -> Sequence[sa.Row]:
     """The oldest that have not ended and of which nothing has been heard for so long: id, user_id, image_id, s3_key,
-    question, language, created_at, begun_anew."""
+    question, language, region_code, created_at, begun_anew."""
     return connection.execute(_LIST, {"silent_s": silent_s, "limit": limit}).all()
 
 

@@ -92,6 +92,7 @@ def _job(row) -> messages_pb2.AnalysisJob:
         question=row.question,
         language_code=row.language,
         create_time=row.created_at,
+        region_code=row.region_code,
     )
 
 

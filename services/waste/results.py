@@ -55,6 +55,7 @@ def compose(completion: internal_pb2.Completion) -> waste_pb2.AnalysisResult:
         bin=rule.bin,
         model=sight.model,
         prompt_version=sight.prompt_version,
+        region_name=rule.region_name,
     )
     if reply.follow_up_question:
         result.follow_up_question = reply.follow_up_question
@@ -79,6 +80,7 @@ def analysis(row: sa.Row, progress: Mapping[str, str], sign: Callable[[str], str
         state=f"ANALYSIS_STATE_{row.state}",
         question=row.question,
         create_time=row.created_at,
+        region_code=row.region_code,
     )
     if made.state in ENDED:
         made.progress = 100

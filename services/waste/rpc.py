@@ -103,6 +103,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
             question=request.question,
             language_code=request.language_code or results.language(request.question),
             create_time=now,
+            region_code=request.region_code,
         )
         request_id = UUID(request.request_id) if request.request_id else None
         with self._database.writing() as tx:
@@ -113,6 +114,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
                 image_id=image.id,
                 question=job.question,
                 language=job.language_code,
+                region_code=job.region_code,
                 request_id=request_id,
                 request_hash=results.request_hash(request),
                 now=now,

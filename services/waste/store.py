@@ -31,15 +31,15 @@ _GET_IMAGE = sa.text("""
 """)
 _MARK_UPLOADED = sa.text("UPDATE images SET uploaded_at = :now WHERE id = :image_id AND uploaded_at IS NULL")
 _INSERT_ANALYSIS = sa.text("""
-    INSERT INTO analyses (id, user_id, image_id, question, language, request_id, request_hash, created_at)
-    VALUES (:analysis_id, :user_id, :image_id, :question, :language, :request_id, :request_hash, :now)
+    INSERT INTO analyses (id, user_id, image_id, question, language, region_code, request_id, request_hash, created_at)
+    VALUES (:analysis_id, :user_id, :image_id, :question, :language, :region_code, :request_id, :request_hash, :now)
     ON CONFLICT ON CONSTRAINT analyses_request_unique DO NOTHING
 """)
 # One row: an analysis with its image's keys and what the user said of it.
 ANALYSES = """
-    SELECT analyses.id, image_id, state, question, failure_reason, failure_message, failure_retry_at, analysis_result,
-        request_hash, analyses.created_at, completed_at, clean_key, thumbnail_key, correct, comment, true_material,
-        true_category, true_item_id, updated_at
+    SELECT analyses.id, image_id, state, question, region_code, failure_reason, failure_message, failure_retry_at,
+        analysis_result, request_hash, analyses.created_at, completed_at, clean_key, thumbnail_key, correct, comment,
+        true_material, true_category, true_item_id, updated_at
     FROM analyses JOIN images ON images.id = image_id LEFT JOIN feedback ON feedback.analysis_id = analyses.id
 """
 _GET_ANALYSIS = sa.text(f"{ANALYSES} WHERE analyses.id = :analysis_id AND analyses.user_id = :user_id")
@@ -116,7 +116,8 @@ def update_uploaded(tx: sa.Connection, image_id: UUID, now: datetime) -> None:
 
 
 def create_analysis(tx: sa.Connection, **analysis: Any) -> bool:
-    """analysis: analysis_id, user_id, image_id, question, language, request_id, request_hash, now.
+    """analysis: analysis_id, user_id, image_id, question, language, region_code, request_id, request_hash,
+    now.
 
     False, and nothing written, when the user has used that request_id before. Fails with NotFound (IMAGE_NOT_FOUND)
     when the image has gone meanwhile.

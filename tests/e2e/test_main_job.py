@@ -71,6 +71,19 @@ def test_a_reply_to_the_follow_up_settles_it(app, coffee):
     assert (reply["material"], reply["category_middle"], reply["cached"]) == ("MATERIAL_GLASS", "유리병", True)
 
 
+def test_a_photo_gets_the_rule_of_the_region_that_is_named(app, coffee):
+    image_id, results = app.upload(coffee, "image/png"), {}
+    for region_code in ("", "41285"):
+        analysis_id = app.start(image_id, question="우유팩이에요", region_code=region_code)
+        results[region_code] = app.finish(analysis_id)["result"]
+        assert app.get(analysis_id)["region_code"] == region_code
+    country, there = results.values()
+    assert (country["item_name"], there["item_name"]) == ("우유팩", "우유팩")
+    assert (country["region_name"], there["region_name"]) == ("", "경기도 고양시 일산동구")
+    assert "경기도 고양시 일산동구 기준이에요" in there["advice"]["text"]
+    assert there["source_url"] != country["source_url"]
+
+
 def test_a_question_in_english_is_answered_in_english(app, coffee):
     result = app.finish(app.start(app.upload(coffee, "image/png"), question="How do I throw this away?"))["result"]
     assert result["advice"]["text"].isascii()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +14,17 @@ import pytest
 from services.kit import cache, llm
 from services.kit.errors import DeadlineExceeded, Fault, ResourceExhausted, Unavailable
 from services.kit.llm import budget, upstream
+from services.kit.llm.client import Client, Patience, Shape
 from tests import openai_api as api_of
 from tests.conftest import eventually
 
 MESSAGES = [{"role": "system", "content": "Name a colour."}, {"role": "user", "content": "The sky's."}]
-PATIENCE = llm.Patience(timeout_s=5, deadline_s=10, tries=2, max_tokens=50)
-HASTY = llm.Patience(timeout_s=0.2, deadline_s=0.3, tries=2, max_tokens=50)
-ONCE = llm.Patience(timeout_s=5, deadline_s=10, tries=1, max_tokens=50)
+PATIENCE = Patience(timeout_s=5, deadline_s=10, tries=2, max_tokens=50)
+HASTY = Patience(timeout_s=0.2, deadline_s=0.3, tries=2, max_tokens=50)
+ONCE = Patience(timeout_s=5, deadline_s=10, tries=1, max_tokens=50)
 
 
-class Colour(llm.Shape):
+class Colour(Shape):
     colour: Literal["red", "blue"]
 
 
@@ -48,9 +51,9 @@ def connect(openai_api, spending):
     """Makes clients of the server."""
     clients = []
 
-    def make(**options) -> llm.Client:
+    def make(**options) -> Client:
         options = {"base_url": openai_api.url, "budget": spending} | options
-        clients.append(llm.Client("test-key", options.pop("base_url"), "m1", options.pop("budget"), **options))
+        clients.append(Client("test-key", options.pop("base_url"), "m1", options.pop("budget"), **options))
         return clients[-1]
 
     openai_api.answers["colour"] = {"colour": "blue"}
@@ -178,7 +181,7 @@ def test_closing_ends_a_pause(connect, openai_api, user_id):
     openai_api.faults.append(api_of.status(503, retry_after="30"))
     client = connect()
     with ThreadPoolExecutor(1) as pool:
-        patience = llm.Patience(timeout_s=5, deadline_s=60, tries=2, max_tokens=50)
+        patience = Patience(timeout_s=5, deadline_s=60, tries=2, max_tokens=50)
         waiting = pool.submit(client.ask, MESSAGES, Colour, user_id, patience)
         eventually(lambda: openai_api.requests)
         client.close()
@@ -262,7 +265,7 @@ def test_all_200_spend_what_there_is_to_the_last_call(connect, openai_api, redis
     """Through HTTP, by twenty users, with the budget of all as the narrower one."""
     spending = llm.Budget(redis, llm.Limits(user_tokens=100_000, all_tokens=20_000))
     client, users = connect(budget=spending), [str(uuid.uuid4()) for _ in range(20)]
-    patience = llm.Patience(timeout_s=20, deadline_s=60, tries=60, max_tokens=50)
+    patience = Patience(timeout_s=20, deadline_s=60, tries=60, max_tokens=50)
     openai_api.tokens = 130
 
     def call(number: int) -> str:
@@ -380,5 +383,11 @@ def test_the_time_of_a_whole_stream_is_bounded(connect, openai_api, user_id):
             handler.wfile.flush()
 
     openai_api.always = endless
-    patience = llm.Patience(timeout_s=5, deadline_s=0.3, tries=1, max_tokens=50)
+    patience = Patience(timeout_s=5, deadline_s=0.3, tries=1, max_tokens=50)
     assert reason(lambda: list(connect().stream(MESSAGES, user_id, patience))) == "MODEL_SLOW"
+
+
+def test_a_process_with_the_embedded_provider_does_not_pay_for_the_library():
+    code = "import sys, services.chat_llm.__main__, workers.ai.__main__; sys.exit('openai' in sys.modules)"
+    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=120).returncode == 0

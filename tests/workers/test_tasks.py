@@ -148,15 +148,16 @@ def test_the_rule_is_asked_for_what_was_seen_and_said(rules, channel):
     rules.answer = internal_pb2.ResolveRuleResponse()
     rules.answer.rule.rule_id = "r1"
     retriever = RuleRetriever(internal_pb2_grpc.RecycleInfoInternalServiceStub(channel(rules.target)))
-    job = new_job(question="유리병이에요", language_code="ko")
+    job = new_job(question="유리병이에요", language_code="ko", region_code="11680")
     job.sight.material, job.sight.item_key, job.sight.unsure = MATERIAL_GLASS, "glass_bottle", True
     assert retriever.run(job, lambda percent: None).rule.rule_id == "r1"
     [asked] = rules.asked
-    assert (asked.item_key, asked.material, asked.question, asked.unsure) == (
+    assert (asked.item_key, asked.material, asked.question, asked.unsure, asked.region_code) == (
         "glass_bottle",
         MATERIAL_GLASS,
         "유리병이에요",
         True,
+        "11680",
     )
 
 

@@ -18,7 +18,7 @@ from eco2.pipeline.v1.messages_pb2 import Reply, Sight
 from eco2.recycle_info.v1.internal_pb2 import ResolvedRule
 
 from services.kit.errors import Fault
-from services.kit.llm import Client, Patience, Shape
+from services.kit.llm.client import Client, Patience, Shape
 from workers.ai import grounding
 from workers.ai.answers import Answers
 from workers.ai.language import EmbeddedLanguage, compose

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from eco2.pipeline.v1.messages_pb2 import Reply
 from eco2.recycle_info.v1.recycle_info_pb2_grpc import RecycleInfoServiceStub
 
-from services.kit import cache, llm
+from services.kit import cache
 from services.kit.channel import connect
-from services.kit.llm import budget
+from services.kit.llm.client import Client
 from workers.ai import answers
 from workers.ai.openai_language import OpenAILanguage
 from workers.ai.openai_vision import ITEMS_TIMEOUT_S, Items, OpenAIEyes
 from workers.journal import Journal
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    api_key: str = dataclasses.field(repr=False)
-    base_url: str
-    model: str
-    # "omit" for models that take none.
-    reasoning_effort: str
-    limits: llm.Limits
-
-
 class Provider:
     """vision, language, and `close` for what they share."""
 
-    def __init__(self, settings: Settings, redis_url: str, recycle_info_target: str, journal: Journal):
-        effort = "" if settings.reasoning_effort == "omit" else settings.reasoning_effort
-        spending = llm.Budget(cache.connect(redis_url, budget.DB), settings.limits)
-        client = llm.Client(settings.api_key, settings.base_url, settings.model, spending, reasoning_effort=effort)
+    def __init__(self, client: Client, redis_url: str, recycle_info_target: str, journal: Journal):
         items = Items(RecycleInfoServiceStub(connect(recycle_info_target, timeout_s=ITEMS_TIMEOUT_S)))
         self.vision = OpenAIEyes(client, items)
         wordings = answers.Answers(cache.connect(redis_url, answers.DB), journal, "wording", Reply)

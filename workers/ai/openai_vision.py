@@ -18,7 +18,7 @@ from eco2.recycle_info.v1.recycle_info_pb2 import ListItemsRequest, Material
 from eco2.recycle_info.v1.recycle_info_pb2_grpc import RecycleInfoServiceStub
 
 from services.kit.errors import TRANSIENT, Fault
-from services.kit.llm import Client, Patience, Shape
+from services.kit.llm.client import Client, Patience, Shape
 
 log = logging.getLogger(__name__)
 

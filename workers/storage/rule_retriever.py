@@ -24,6 +24,7 @@ class RuleRetriever:
             question=job.question,
             language_code=job.language_code,
             unsure=job.sight.unsure,
+            region_code=job.region_code,
         )
         try:
             rule = self._rules.ResolveRule(request, timeout=TIMEOUT_S).rule

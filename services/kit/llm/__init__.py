@@ -14,10 +14,12 @@ Every failure is a Fault, and its reason says what happened:
                          MODEL_MISCONFIGURED     upstream declines us or our request: key, model or parameters
 
 A call is never hedged: the second of two would be paid for too.
+
+The client itself is in services.kit.llm.client, which imports the API's library; nothing else here does.
 """
 
 from services.kit.llm.breaker import Breaker
 from services.kit.llm.budget import Budget, Limits
-from services.kit.llm.client import Client, Patience, Shape
+from services.kit.llm.settings import Settings
 
-__all__ = ["Breaker", "Budget", "Client", "Limits", "Patience", "Shape"]
+__all__ = ["Breaker", "Budget", "Limits", "Settings"]

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import math
 import random
 import threading
 import time
@@ -21,6 +20,7 @@ from services.kit.errors import DeadlineExceeded, FailedPrecondition, Fault, Res
 from services.kit.llm import upstream
 from services.kit.llm.breaker import Breaker
 from services.kit.llm.budget import Budget, Hold
+from services.kit.llm.tokens import Message, count_message_tokens, count_tokens
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,6 @@ CONNECT_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 # However long the server asks one call to wait, others look again after this.
 LONGEST_REST_S = 60.0
-# Text is held at two bytes a token, more than models make of Korean, English or JSON, and an image at what one of
-# 1024 pixels costs. What a call did cost is counted afterwards, whatever was held for it.
-BYTES_PER_TOKEN, IMAGE_TOKENS = 2, 1500
 
 
 class Shape(pydantic.BaseModel):
@@ -44,7 +41,6 @@ class Shape(pydantic.BaseModel):
 
 
 Answer = TypeVar("Answer", bound=Shape)
-Message = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +88,8 @@ class Client:
         """An answer of that shape, paid from the user's tokens. check: raises ValueError for one that is invalid all
         the same. Keep what differs from call to call there: upstream takes seconds over each new shape."""
         schema = {"name": shape.__name__.lower(), "strict": True, "schema": shape.model_json_schema()}
-        tokens = count_tokens(messages) + _text_tokens(json.dumps(schema)) + patience.max_tokens
+        # Held, and more than it is likely to cost; what it did cost is counted afterwards.
+        tokens = count_message_tokens(messages) + count_tokens(json.dumps(schema)) + patience.max_tokens
 
         def call(timeout_s: float) -> Answer:
             with self._exchange(user_id, tokens) as hold:
@@ -108,7 +105,7 @@ class Client:
 
         Tried again only before the first piece: a later fault means that what has come is not the whole.
         """
-        tokens = count_tokens(messages) + patience.max_tokens
+        tokens = count_message_tokens(messages) + patience.max_tokens
 
         def call(timeout_s: float) -> tuple[str, Iterator[str]]:
             pieces = self._pieces(messages, user_id, tokens, patience, timeout_s)
@@ -212,20 +209,6 @@ class Client:
                 raise Unavailable("the answer broke off", reason="MODEL_UNAVAILABLE")
         if end == "content_filter":
             raise _refused()
-
-
-def count_tokens(messages: Sequence[Message]) -> int:
-    """More than the messages are likely to cost; see BYTES_PER_TOKEN."""
-    tokens = 0
-    for message in messages:
-        content = message["content"]
-        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
-            tokens += _text_tokens(part["text"]) if part["type"] == "text" else IMAGE_TOKENS
-    return tokens
-
-
-def _text_tokens(text: str) -> int:
-    return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
 
 
 def _left(until: float) -> float:

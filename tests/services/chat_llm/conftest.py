@@ -62,6 +62,7 @@ class Siblings:
         rules, self.locations, self.waste = database("recycle_info"), database("locations"), database("waste")
         with self.locations.writing() as tx:
             places_store.sync_centers(tx, places.load_centers(), now())
+            places_store.sync_policies(tx, places.load_policies())
         catalogue, queries = Rules(rules, Embedder()), Queries(rules, now, 365, wake=lambda: None)
         board = cache.Board(redis, "test.unused", 60)
         self.rules = rules
@@ -110,6 +111,14 @@ class Siblings:
     def close(self) -> None:
         for name in list(self._servers):
             self.stop(name)
+
+    def settle(self, user_id, latitude: float, longitude: float) -> None:
+        """Save a place of this user's."""
+        place = {"place_id": uuids.uuid7(), "user_id": user_id, "name": "home", "address": "", "now": now()}
+        with self.locations.writing() as tx:
+            places_store.create_place(
+                tx, **place, latitude=latitude, longitude=longitude, is_default=True, request_id=None, request_hash=None
+            )
 
     def analyse(self, user_id, **result: object) -> str:
         """A finished analysis of this user; without a result one that is still running. Gives its id."""

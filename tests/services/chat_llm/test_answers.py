@@ -8,6 +8,7 @@ from eco2.chat_llm.v1 import chat_llm_pb2 as pb
 
 from services.chat_llm import answer_store, prompts
 from services.kit.errors import FailedPrecondition, NotFound, from_rpc_error
+from services.locations import regions
 from tests.conftest import eventually
 from tests.services.chat_llm.conftest import CITY_HALL, leaving, shown, whole
 
@@ -83,6 +84,95 @@ def test_the_nearest_places_are_looked_up_and_cited(chat, user_id, siblings):
 def test_without_a_place_the_answer_asks_for_one(chat, user_id):
     answer = chat.ask(user_id, "가까운 재활용센터가 어디예요?")
     assert "장소를 저장하거나" in answer.content
+
+
+# Points in districts of Seoul, and in one city that has no policy here.
+GANGNAM, DOBONG, MAPO, SUWON = (37.5172, 127.0473), (37.6688, 127.0471), (37.5663, 126.9019), (37.2636, 127.0286)
+
+
+def at(point: tuple[float, float]) -> pb.Coordinates:
+    return pb.Coordinates(latitude=point[0], longitude=point[1])
+
+
+def test_the_rule_of_where_somebody_lives_is_told_and_cited_with_its_page(chat, user_id, siblings):
+    country = chat.ask(user_id, "고무장갑은 어떻게 버려요?").citations[0].rule
+    assert (country.region_name, "gangnam" in country.source_url) == ("", False)
+    siblings.settle(user_id, *GANGNAM)
+    for question, told in (
+        ("고무장갑은 어떻게 버려요?", "서울특별시 강남구 기준이에요"),
+        ("How do I throw away rubber gloves?", "This is the rule of 서울특별시 강남구"),
+        ("고무장갑이랑 우유팩 어떻게 버려요?", "서울특별시 강남구 기준이에요"),
+    ):
+        answer = chat.ask(user_id, question)
+        rule = answer.citations[0].rule
+        assert (rule.region_name, rule.source_url) == ("서울특별시 강남구", "https://clean.gangnam.go.kr/")
+        assert told in answer.content
+    # Where it does as the country does, and where another is.
+    assert chat.ask(user_id, "우유팩은 어떻게 버려요?").citations[0].rule.region_name == ""
+    assert chat.ask(user_id, "고무장갑은 어떻게 버려요?", near=at(SUWON)).citations[0].rule == country
+
+
+def test_who_asks_about_another_region_is_told_of_that_one(chat, user_id, siblings):
+    siblings.settle(user_id, *MAPO)
+    answer = chat.ask(user_id, "강남구에서 고무장갑 어떻게 버려요?")
+    assert answer.citations[0].rule.region_name == "서울특별시 강남구"
+    answer = chat.ask(user_id, "노원구는 무슨 요일에 버려요?")
+    assert [each.policy.region_name for each in answer.citations] == ["서울특별시 노원구"]
+
+
+@pytest.mark.parametrize(
+    ("question", "told", "source"),
+    [
+        ("우리 동네는 무슨 요일에 버려요?", "수요일", "mapo.go.kr"),
+        ("Which days is recycling collected?", "Wednesday", "mapo.go.kr"),
+        ("재활용은 몇 시에 내놓아요?", "18시", "mapo.go.kr"),
+        ("종량제 봉투 값은 얼마예요?", "원입니다", "data.go.kr"),
+        ("소파는 어떻게 버려요?", "스마트클린 마포", "smartclean.mapo.go.kr"),
+    ],
+)
+def test_what_the_municipality_says_is_told_and_cited_with_its_page(chat, user_id, siblings, question, told, source):
+    siblings.settle(user_id, *MAPO)
+    answer = chat.ask(user_id, question)
+    cited = [each for each in answer.citations if each.WhichOneof("source") == "policy"]
+    assert cited
+    assert numbers(answer) == list(range(1, len(answer.citations) + 1))
+    assert all((each.policy.region_code, each.policy.region_name) == ("11440", "서울특별시 마포구") for each in cited)
+    assert any(source in each.policy.source_url for each in cited)
+    assert told in answer.content
+
+
+def test_what_it_says_of_one_thing_is_told_of_that_thing_only(chat, user_id):
+    answer = chat.ask(user_id, "폐의약품은 어떻게 버려요?", near=at(DOBONG))
+    assert kinds(answer)[:2] == ["rule", "policy"]
+    assert "우체통" in answer.content
+    assert "policy" not in kinds(chat.ask(user_id, "우유팩은 어떻게 버려요?", near=at(DOBONG)))
+
+
+def test_who_asks_for_the_rules_of_a_municipality_is_told_the_first_ones(chat, user_id):
+    for question in ("우리 구 규정 알려줘", "What are the rules of my district?"):
+        assert kinds(chat.ask(user_id, question, near=at(MAPO))) == ["policy"] * 3
+
+
+def test_what_it_does_not_say_is_asked_of_its_office(chat, user_id):
+    answer = chat.ask(user_id, "우리 구는 무슨 요일에 버려요?", near=CITY_HALL)
+    [cited] = answer.citations
+    assert (cited.policy.region_name, cited.policy.source_url) == ("서울특별시 중구", "https://www.junggu.seoul.kr/")
+    assert "02-3396-5921" in answer.content
+    assert "구청이나 시청에 확인해" in chat.ask(user_id, "우리 동네 요일은?", near=at(SUWON)).content
+    regions.locate(0, 0)  # Its first point at sea costs a server seconds.
+    assert "please ask its office" in chat.ask(user_id, "Which days in my city?", near=at((0, 0))).content
+    # Who is nowhere is asked where, and only for what depends on it.
+    assert "장소를 저장하거나" in chat.ask(user_id, "우리 동네는 무슨 요일에 버려요?").content
+    assert "장소를 저장하거나" not in chat.ask(user_id, "우유팩은 어떻게 버려요?").content
+
+
+def test_without_locations_the_rules_of_the_country_are_told(chat, user_id, siblings):
+    siblings.settle(user_id, *GANGNAM)
+    siblings.stop("locations")
+    answer = chat.ask(user_id, "고무장갑은 어떻게 버려요?")
+    assert (kinds(answer), answer.citations[0].rule.region_name) == (["rule"], "")
+    assert "지역의 규정을 찾아볼 수 없어요" not in answer.content
+    assert "지역의 규정을 찾아볼 수 없어요" in chat.ask(user_id, "우리 동네는 무슨 요일에 버려요?").content
 
 
 def test_past_analyses_are_looked_up_and_cited_and_only_ones_own(chat, user_id, siblings):

@@ -8,12 +8,15 @@ import pytest
 import sqlalchemy as sa
 from eco2.chat_llm.v1 import chat_llm_pb2 as pb
 
-from services.chat_llm import answer_store, context, openai_provider, prompts
+from services.chat_llm import answer_store, context, openai_provider, policies, prompts
 from services.chat_llm.embedded import Embedded
 from services.chat_llm.openai_provider import OpenAI
 from services.kit import cache, llm
 from services.kit.llm import budget
-from services.kit.llm.client import count_tokens
+from services.kit.llm.client import Client
+from services.kit.llm.tokens import count_message_tokens, count_tokens
+from services.locations import embedded as places
+from services.locations import store as places_store
 from tests import openai_api as faults
 from tests.conftest import eventually
 from tests.services.chat_llm.conftest import shown, whole
@@ -45,7 +48,7 @@ def ask(start, openai_api, limits, monkeypatch):
 
     def make(user_tokens: int = 1_000_000):
         spending = llm.Budget(limits, llm.Limits(user_tokens, 10_000_000))
-        client = llm.Client("test-key", openai_api.url, "m1", spending)
+        client = Client("test-key", openai_api.url, "m1", spending)
         return start(providers=[OpenAI(client), Embedded(5000)])
 
     return make
@@ -214,7 +217,7 @@ def test_the_context_is_bounded_by_tokens_and_what_is_older_is_summarised(ask, o
     ]
     assert (len(answers), bool(summaries)) == (8, True)
     bound = context.FULL + context.SUMMARY + 4000
-    assert max(count_tokens(body["messages"]) for body in openai_api.requests) < bound
+    assert max(count_message_tokens(body["messages"]) for body in openai_api.requests) < bound
     notes = {"notes on what we spoke of before": "안녕하세요"}
     assert answers[0]["messages"][1]["role"] == "user"
     assert json.loads(answers[-1]["messages"][1]["content"]) == notes
@@ -224,6 +227,23 @@ def test_the_context_is_bounded_by_tokens_and_what_is_older_is_summarised(ask, o
         json.loads(each["content"])["question"][:3] for each in answers[-1]["messages"][2:-1] if each["role"] == "user"
     ]
     assert [text[0] for text in told + kept] == [str(number) for number in range(7)]
+
+
+def test_what_municipalities_say_is_bounded_too(ask, openai_api, user_id, siblings):
+    chat = ask()
+    rules = [
+        {"topic": topic, "text_ko": "길게 " * 5000, "text_en": "long " * 5000, "source_url": "https://example.com/"}
+        for topic in ("HOURS", "DAYS", "FOOD_WASTE", "PAID_BAG", "ITEM")
+    ]
+    [mapo] = [each for each in places.load_policies() if each["region_code"] == "11440"]
+    with siblings.locations.writing() as tx:
+        places_store.sync_policies(tx, [mapo | {"rules": rules}])
+    chat.ask(user_id, "마포구 규정 알려줘")
+    [body] = openai_api.requests
+    said = [fact["text"] for fact in data(body)["facts"]]
+    assert len(said) == policies.MOST
+    assert all(text.startswith("서울특별시 마포구: 길게") and text.endswith("…") for text in said)
+    assert max(map(count_tokens, said)) <= policies.TOKENS
 
 
 def test_a_summary_that_the_model_does_not_give_is_made_of_the_turns(ask, openai_api, user_id):

@@ -11,7 +11,7 @@ from eco2.locations.v1 import internal_pb2
 from eco2.locations.v1 import locations_pb2 as pb
 
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.locations import embedded, hours, store
+from services.locations import embedded, hours, regions, store
 from services.locations.centers import KINDS, Center, identity
 from services.locations.hours import SEOUL
 from tests.conftest import as_user
@@ -250,6 +250,11 @@ def test_other_bad_questions_are_refused_by_field(house):
         (house.internal.FindRegionPolicy, internal_pb2.FindRegionPolicyRequest(), "near"),
         (
             house.internal.FindRegionPolicy,
+            internal_pb2.FindRegionPolicyRequest(near={"user_id": str(USER)}, question="구" * 1001),
+            "question",
+        ),
+        (
+            house.internal.FindRegionPolicy,
             internal_pb2.FindRegionPolicyRequest(near={"coordinates": {"latitude": 91}}),
             "near.coordinates.latitude",
         ),
@@ -351,6 +356,42 @@ def test_siblings_ask_around_a_point_or_a_persons_place(shipped):
             internal_pb2.FindRegionPolicyRequest(near={"coordinates": {"latitude": 0, "longitude": 0}})
         )
     assert caught.value.reason == "REGION_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("강남구에서 고무장갑 어떻게 버려요?", "서울특별시 강남구"),
+        ("우리 집은 서울시  마포구청 옆이에요", "서울특별시 마포구"),
+        ("부산 중구는요?", "부산광역시 중구"),
+        ("경남 고성군", "경상남도 고성군"),
+        ("수원시 팔달구는 무슨 요일이에요?", "경기도 수원시 팔달구"),
+        ("수원시는?", "경기도 수원시"),
+        ("남양주시", "경기도 남양주시"),
+        ("세종시는 언제 버려요?", "세종특별자치시"),
+        # Several have it, or none.
+        ("중구는 무슨 요일이에요?", ""),
+        ("고성군", ""),
+        ("가구와 구리 전선은?", ""),
+        ("고양이 모래", ""),
+        ("Gangnam", ""),
+        ("", ""),
+    ],
+)
+def test_a_municipality_is_known_by_its_name(text, name):
+    found = regions.find_named(text)
+    assert (found.name if found else "") == name
+
+
+def test_what_words_name_comes_before_where_the_person_is(shipped):
+    request = internal_pb2.FindRegionPolicyRequest(near={"user_id": str(uuid.uuid4())}, question="마포구 규정은?")
+    answer = shipped.internal.FindRegionPolicy(request)
+    assert (answer.region.region_code, answer.policy.region.name) == ("11440", "서울특별시 마포구")
+    request = internal_pb2.FindRegionPolicyRequest(near={"coordinates": CITY_HALL}, question="수원시 규정은?")
+    answer = shipped.internal.FindRegionPolicy(request)
+    assert (answer.region.region_code, answer.HasField("policy")) == ("41110", False)
+    request = internal_pb2.FindRegionPolicyRequest(near={"coordinates": CITY_HALL}, question="우리 동네는?")
+    assert shipped.internal.FindRegionPolicy(request).region.name == "서울특별시 중구"
 
 
 def test_the_point_of_a_row_is_the_point_of_a_question(house):

@@ -15,7 +15,7 @@ from eco2.recycle_info.v1 import recycle_info_pb2_grpc
 
 from services.kit.database import Database
 from services.kit.errors import NotFound
-from services.recycle_info import corpus, import_rules, store
+from services.recycle_info import corpus, import_rules, regions, store
 from services.recycle_info.catalogue import item_id
 from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
@@ -278,3 +278,80 @@ def test_a_few_rules_that_change_nothing_are_no_import(house, run):
     assert (code, "nothing was changed" in said) == (0, True), said
     with house.database.reading() as connection:
         assert store.find_import(connection) is None
+
+
+GREEN = {
+    "category_major": "재활용폐기물",
+    "category_middle": "유리병",
+    "items": [changed("glass_bottle", bin_ko="초록 수거함", bin_en="green bin")],
+}
+
+
+@pytest.fixture
+def next_release(monkeypatch):
+    """Makes it ship: a new name for one item, and no rules of municipalities but the first."""
+
+    def ship() -> None:
+        items, overrides = corpus.load(), regions.load()[:1]
+        items["milk_carton"] = {**items["milk_carton"], "name_en": "Carton of the next release"}
+        monkeypatch.setattr(corpus, "load", lambda: copy.deepcopy(items))
+        monkeypatch.setattr(regions, "load", lambda: copy.deepcopy(overrides))
+
+    return ship
+
+
+def warnings(caplog) -> list[str]:
+    return [each.message for each in caplog.records if each.levelname == "WARNING"]
+
+
+def test_a_release_with_other_rules_says_that_imported_ones_hold(house, run, embedder, next_release, caplog):
+    assert "those that ship are in force\nadded 0\nremoved 0\nchanged 0\n" in run(options=["--status"])[1]
+    assert run(GREEN, options=["--operator", "mina"])[0] == 0
+    code, said = run(options=["--status"])
+    assert (code, "imported by mina at 20" in said, "have not changed since" in said) == (0, True, True)
+    assert "changed 1: glass_bottle\n" in said
+    Rules(house.database, embedder)
+    assert not warnings(caplog)
+    next_release()
+    Rules(house.database, embedder)
+    assert warnings(caplog) == [
+        "imported rules are in force, and those that ship have changed: see import_rules --status"
+    ]
+    said = run(options=["--status"])[1]
+    assert "HAVE CHANGED" in said
+    assert "changed 2: glass_bottle, milk_carton\nand others of municipalities\n" in said
+    # One more rule over the imported ones does not make them newer.
+    assert run(SHELF)[0] == 0
+    assert "HAVE CHANGED" in run(options=["--status"])[1]
+
+
+def test_after_a_release_the_own_rules_go_over_those_that_ship(house, run, embedder, next_release, caplog):
+    assert run(GREEN)[0] == 0
+    next_release()
+    assert "changed 1: milk_carton\n" in run(GREEN, options=["--shipped", "--dry-run"])[1]
+    assert run(GREEN, options=["--shipped"])[0] == 0
+    current = Rules(house.database, embedder).current
+    assert not warnings(caplog)
+    assert current.items["milk_carton"]["name_en"] == "Carton of the next release"
+    assert current.items["glass_bottle"]["bin_ko"] == "초록 수거함"
+    assert current.items_in("11350") == current.items
+    assert "have not changed" in run(options=["--status"])[1]
+    assert "nothing was changed" in run(GREEN, options=["--shipped"])[1]
+
+
+def test_what_an_older_release_imported_is_taken_for_older(house, run, embedder, caplog):
+    assert run(GREEN)[0] == 0
+    with house.database.writing() as tx:
+        tx.execute(sa.text("UPDATE rule_imports SET shipped = ''"))
+    Rules(house.database, embedder)
+    assert len(warnings(caplog)) == 1
+    # The same over what ships now settles it.
+    assert "done" in run(GREEN, options=["--shipped"])[1]
+    assert "have not changed" in run(options=["--status"])[1]
+
+
+def test_rules_over_those_of_another_release_are_not_taken_for_new(house, run, next_release):
+    next_release()
+    # No server of that release has started yet.
+    assert run(GREEN)[0] == 0
+    assert "HAVE CHANGED" in run(options=["--status"])[1]

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from eco2.recycle_info.v1 import internal_pb2, internal_pb2_grpc, recycle_info_pb2, recycle_info_pb2_grpc
 
+from services.kit import pages
 from services.kit.database import Database
 from services.kit.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from services.recycle_info import corpus, store
@@ -236,6 +237,72 @@ def test_the_categories_are_the_official_tree_and_count_every_item_once(recycle_
     assert sum(major.item_count for major in majors) == len(corpus.load())
     assert {each.name: each.name_en for each in [*majors, *majors[0].categories]} == corpus.ENGLISH
     assert all(len(listed(public, category=each.name)) == each.item_count for each in majors)
+
+
+def test_lists_suggestions_and_counts_are_those_of_the_region(recycle_info):
+    public, _, _, _ = recycle_info
+
+    def counts(**where) -> dict[str, int]:
+        majors = public.ListCategories(recycle_info_pb2.ListCategoriesRequest(**where)).categories
+        return {each.name: each.item_count for major in majors for each in (major, *major.categories)}
+
+    gangnam, country = {"region_code": "11680"}, corpus.load()["rubber_gloves"]["category_middle"]
+    # Rubber gloves are plastic film there.
+    for category, more in (("비닐류", 1), (country, -1)):
+        assert (
+            counts(**gangnam)[category]
+            == counts()[category] + more
+            == len(listed(public, category=category, **gangnam))
+        )
+        assert ("rubber_gloves" in listed(public, category=category, **gangnam)) == (more == 1)
+        assert ("rubber_gloves" in listed(public, category=category, query="고무장갑", **gangnam)) == (more == 1)
+    assert len(listed(public, **gangnam)) == len(corpus.load())
+    asked = recycle_info_pb2.ListItemsRequest(query="고무장갑", page_size=1, **gangnam)
+    [item] = public.ListItems(asked).items
+    assert (item.region_name, item.source_url) == ("서울특별시 강남구", "https://clean.gangnam.go.kr/")
+    suggest = recycle_info_pb2.SuggestItemsRequest(query="고무장갑", **gangnam)
+    assert public.SuggestItems(suggest).suggestions[0].category_middle == "비닐류"
+    # Elsewhere all is as in the country.
+    assert counts(region_code="99999") == counts()
+    for call, request in (
+        (public.ListItems, recycle_info_pb2.ListItemsRequest),
+        (public.ListCategories, recycle_info_pb2.ListCategoriesRequest),
+        (public.SuggestItems, recycle_info_pb2.SuggestItemsRequest),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            call(request(region_code="강남", **({"query": "a"} if call == public.SuggestItems else {})))
+        assert [field for field, _ in refused.value.violations] == ["region_code"]
+
+
+def test_a_page_belongs_to_its_region_and_one_without_to_tokens_of_older_servers(recycle_info):
+    public, _, _, _ = recycle_info
+    token = public.ListItems(recycle_info_pb2.ListItemsRequest(page_size=1)).next_page_token
+    with pytest.raises(InvalidArgument) as refused:
+        public.ListItems(recycle_info_pb2.ListItemsRequest(page_size=1, page_token=token, region_code="11680"))
+    assert [field for field, _ in refused.value.violations] == ["page_token"]
+    item = public.ListItems(recycle_info_pb2.ListItemsRequest(page_size=1)).items[0]
+    assert token == pages.token([item.name_ko, item.item_id], "", "")
+
+
+def test_a_photo_is_told_the_rule_of_its_region(recycle_info):
+    _, internal, _, _ = recycle_info
+
+    def resolve(region_code: str, **seen):
+        request = internal_pb2.ResolveRuleRequest(language_code="ko", region_code=region_code, **seen)
+        return internal.ResolveRule(request).rule
+
+    gangnam, country = (resolve(code, item_key="rubber_gloves") for code in ("11680", "99999"))
+    assert (gangnam.region_name, gangnam.category_middle) == ("서울특별시 강남구", "비닐류")
+    assert (gangnam.rule_id, gangnam.item_id) == (country.rule_id, country.item_id)
+    assert (country.region_name, country.regional) == ("", True)
+    assert country == resolve("", item_key="rubber_gloves")
+    # Also what only the words tell, and what a situation moves to another rule.
+    assert resolve("11680", question="고무장갑", unsure=True).source_url == "https://clean.gangnam.go.kr/"
+    moved = resolve("41285", item_key="glass_bottle", question="깨졌어요")
+    assert (moved.region_name, moved.item_key) == ("경기도 고양시 일산동구", "glass_bottle")
+    with pytest.raises(InvalidArgument) as refused:
+        resolve("강남", item_key="rubber_gloves")
+    assert [field for field, _ in refused.value.violations] == ["region_code"]
 
 
 def test_where_a_region_does_it_otherwise_its_rule_and_its_source_are_given(recycle_info):

@@ -49,7 +49,7 @@ def sweep_together(replicas: list[Orphans]) -> None:
 
 
 def test_a_silent_analysis_begins_anew_once_however_many_look(waste, user_id, replica):
-    analysis = waste.start(user_id, question="How do I recycle this?")
+    analysis = waste.start(user_id, question="How do I recycle this?", region_code="11680")
     silence(waste, analysis.analysis_id, SILENT_S + 1)
     for _ in range(3):
         sweep_together([replica() for _ in range(REPLICAS)])

@@ -69,6 +69,21 @@ def test_an_analysis_starts_queued_and_its_message_is_in_the_outbox(waste, user_
     assert job.image_key.startswith(f"uploads/{user_id}/")
 
 
+def test_the_region_goes_with_the_job_and_its_name_comes_with_the_answer(waste, user_id):
+    analysis = waste.start(user_id, region_code="11680")
+    with waste.database.reading() as connection:
+        job = messages_pb2.AnalysisJob.FromString(connection.execute(sa.text("SELECT body FROM outbox")).scalar_one())
+    assert (job.region_code, analysis.region_code) == ("11680", "11680")
+    answer = completion()
+    answer.rule.region_name = "서울특별시 강남구"
+    record(waste, analysis.analysis_id, completion=answer)
+    shown = get(waste, user_id, analysis.analysis_id)
+    assert (shown.region_code, shown.result.region_name) == ("11680", "서울특별시 강남구")
+    with pytest.raises(InvalidArgument) as refused:
+        waste.start(user_id, image_id=analysis.image_id, region_code="강남")
+    assert [field for field, _ in refused.value.violations] == ["region_code"]
+
+
 def test_an_image_never_uploaded_is_refused_by_name(waste, user_id):
     image_id = waste.announce(user_id).image.image_id
     with pytest.raises(FailedPrecondition) as caught:

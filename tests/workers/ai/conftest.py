@@ -11,6 +11,7 @@ from eco2.recycle_info.v1.internal_pb2 import ResolvedRule
 
 from services.kit import cache, llm
 from services.kit.llm import budget
+from services.kit.llm.client import Client
 from services.kit.server import Server
 from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
@@ -85,7 +86,7 @@ def journals(tmp_path):
 @pytest.fixture
 def client(servers, openai_api):
     spending = cache.connect(servers.redis_url, budget.DB, timeout_s=20)
-    made = llm.Client("test-key", openai_api.url, "m1", llm.Budget(spending, llm.Limits(100_000, 10_000_000)))
+    made = Client("test-key", openai_api.url, "m1", llm.Budget(spending, llm.Limits(100_000, 10_000_000)))
     yield made
     made.close()
     spending.close()

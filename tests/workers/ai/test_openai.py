@@ -16,9 +16,9 @@ from eco2.recycle_info.v1.recycle_info_pb2 import MATERIAL_GLASS, MATERIAL_METAL
 from eco2.recycle_info.v1.recycle_info_pb2_grpc import RecycleInfoServiceStub
 from PIL import Image
 
-from services.kit import llm
 from services.kit.channel import connect
 from services.kit.errors import Fault, Unavailable
+from services.kit.llm.client import Patience
 from services.kit.objects import Bucket
 from tests import openai_api as api_of
 from tests.workers.ai.conftest import verbatim
@@ -158,7 +158,7 @@ PASSING = [
 @pytest.fixture
 def hasty(monkeypatch):
     """The production figures are seconds."""
-    monkeypatch.setattr(openai_vision, "PATIENCE", llm.Patience(timeout_s=0.5, deadline_s=3, tries=2, max_tokens=300))
+    monkeypatch.setattr(openai_vision, "PATIENCE", Patience(timeout_s=0.5, deadline_s=3, tries=2, max_tokens=300))
 
 
 @pytest.mark.parametrize(("fault", "reason", "again"), FINAL + PASSING)

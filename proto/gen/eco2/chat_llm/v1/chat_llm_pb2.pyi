@@ -87,32 +87,36 @@ class Failure(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Citation(_message.Message):
-    __slots__ = ("number", "rule", "analysis", "center")
+    __slots__ = ("number", "rule", "analysis", "center", "policy")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ANALYSIS_FIELD_NUMBER: _ClassVar[int]
     CENTER_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     number: int
     rule: CitedRule
     analysis: CitedAnalysis
     center: CitedCenter
-    def __init__(self, number: _Optional[int] = ..., rule: _Optional[_Union[CitedRule, _Mapping]] = ..., analysis: _Optional[_Union[CitedAnalysis, _Mapping]] = ..., center: _Optional[_Union[CitedCenter, _Mapping]] = ...) -> None: ...
+    policy: CitedPolicy
+    def __init__(self, number: _Optional[int] = ..., rule: _Optional[_Union[CitedRule, _Mapping]] = ..., analysis: _Optional[_Union[CitedAnalysis, _Mapping]] = ..., center: _Optional[_Union[CitedCenter, _Mapping]] = ..., policy: _Optional[_Union[CitedPolicy, _Mapping]] = ...) -> None: ...
 
 class CitedRule(_message.Message):
-    __slots__ = ("rule_id", "item_id", "item_name", "category_major", "category_middle", "source_url")
+    __slots__ = ("rule_id", "item_id", "item_name", "category_major", "category_middle", "source_url", "region_name")
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_MAJOR_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_MIDDLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
+    REGION_NAME_FIELD_NUMBER: _ClassVar[int]
     rule_id: str
     item_id: str
     item_name: str
     category_major: str
     category_middle: str
     source_url: str
-    def __init__(self, rule_id: _Optional[str] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., source_url: _Optional[str] = ...) -> None: ...
+    region_name: str
+    def __init__(self, rule_id: _Optional[str] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., source_url: _Optional[str] = ..., region_name: _Optional[str] = ...) -> None: ...
 
 class CitedAnalysis(_message.Message):
     __slots__ = ("analysis_id", "item_name", "create_time", "rule_id", "source_url")
@@ -145,6 +149,16 @@ class CitedCenter(_message.Message):
     distance_m: float
     source_url: str
     def __init__(self, center_id: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., latitude: _Optional[float] = ..., longitude: _Optional[float] = ..., distance_m: _Optional[float] = ..., source_url: _Optional[str] = ...) -> None: ...
+
+class CitedPolicy(_message.Message):
+    __slots__ = ("region_code", "region_name", "source_url")
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
+    REGION_NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_URL_FIELD_NUMBER: _ClassVar[int]
+    region_code: str
+    region_name: str
+    source_url: str
+    def __init__(self, region_code: _Optional[str] = ..., region_name: _Optional[str] = ..., source_url: _Optional[str] = ...) -> None: ...
 
 class Coordinates(_message.Message):
     __slots__ = ("latitude", "longitude")

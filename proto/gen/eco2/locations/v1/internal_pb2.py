@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eco2.locations.v1 import locations_pb2 as eco2_dot_locations_dot_v1_dot_locations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n eco2/locations/v1/internal.proto\x12\x11\x65\x63o2.locations.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!eco2/locations/v1/locations.proto\"d\n\x0b\x43oordinates\x12)\n\x08latitude\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12*\n\tlongitude\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"j\n\x04Near\x12\x35\n\x0b\x63oordinates\x18\x01 \x01(\x0b\x32\x1e.eco2.locations.v1.CoordinatesH\x00\x12\x1b\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x42\x0e\n\x05where\x12\x05\xbaH\x02\x08\x01\"\xc3\x01\n\x12\x46indCentersRequest\x12-\n\x04near\x18\x01 \x01(\x0b\x32\x17.eco2.locations.v1.NearB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.eco2.locations.v1.CenterKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x10\n\x08open_now\x18\x03 \x01(\x08\x12\x1d\n\x08radius_m\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xd0\x86\x03(\x00\x12\x16\n\x05limit\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"A\n\x13\x46indCentersResponse\x12*\n\x07\x63\x65nters\x18\x01 \x03(\x0b\x32\x19.eco2.locations.v1.Center\"H\n\x17\x46indRegionPolicyRequest\x12-\n\x04near\x18\x01 \x01(\x0b\x32\x17.eco2.locations.v1.NearB\x06\xbaH\x03\xc8\x01\x01\"v\n\x18\x46indRegionPolicyResponse\x12)\n\x06region\x18\x01 \x01(\x0b\x32\x19.eco2.locations.v1.Region\x12/\n\x06policy\x18\x02 \x01(\x0b\x32\x1f.eco2.locations.v1.RegionPolicy\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\xbd\x02\n\x18LocationsInternalService\x12\\\n\x0b\x46indCenters\x12%.eco2.locations.v1.FindCentersRequest\x1a&.eco2.locations.v1.FindCentersResponse\x12k\n\x10\x46indRegionPolicy\x12*.eco2.locations.v1.FindRegionPolicyRequest\x1a+.eco2.locations.v1.FindRegionPolicyResponse\x12V\n\tEraseUser\x12#.eco2.locations.v1.EraseUserRequest\x1a$.eco2.locations.v1.EraseUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n eco2/locations/v1/internal.proto\x12\x11\x65\x63o2.locations.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!eco2/locations/v1/locations.proto\"d\n\x0b\x43oordinates\x12)\n\x08latitude\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12*\n\tlongitude\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"j\n\x04Near\x12\x35\n\x0b\x63oordinates\x18\x01 \x01(\x0b\x32\x1e.eco2.locations.v1.CoordinatesH\x00\x12\x1b\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x42\x0e\n\x05where\x12\x05\xbaH\x02\x08\x01\"\xc3\x01\n\x12\x46indCentersRequest\x12-\n\x04near\x18\x01 \x01(\x0b\x32\x17.eco2.locations.v1.NearB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.eco2.locations.v1.CenterKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x10\n\x08open_now\x18\x03 \x01(\x08\x12\x1d\n\x08radius_m\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xd0\x86\x03(\x00\x12\x16\n\x05limit\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"A\n\x13\x46indCentersResponse\x12*\n\x07\x63\x65nters\x18\x01 \x03(\x0b\x32\x19.eco2.locations.v1.Center\"d\n\x17\x46indRegionPolicyRequest\x12-\n\x04near\x18\x01 \x01(\x0b\x32\x17.eco2.locations.v1.NearB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\x08question\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"v\n\x18\x46indRegionPolicyResponse\x12)\n\x06region\x18\x01 \x01(\x0b\x32\x19.eco2.locations.v1.Region\x12/\n\x06policy\x18\x02 \x01(\x0b\x32\x1f.eco2.locations.v1.RegionPolicy\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\x32\xbd\x02\n\x18LocationsInternalService\x12\\\n\x0b\x46indCenters\x12%.eco2.locations.v1.FindCentersRequest\x1a&.eco2.locations.v1.FindCentersResponse\x12k\n\x10\x46indRegionPolicy\x12*.eco2.locations.v1.FindRegionPolicyRequest\x1a+.eco2.locations.v1.FindRegionPolicyResponse\x12V\n\tEraseUser\x12#.eco2.locations.v1.EraseUserRequest\x1a$.eco2.locations.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDCENTERSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_FINDREGIONPOLICYREQUEST'].fields_by_name['near']._loaded_options = None
   _globals['_FINDREGIONPOLICYREQUEST'].fields_by_name['near']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_FINDREGIONPOLICYREQUEST'].fields_by_name['question']._loaded_options = None
+  _globals['_FINDREGIONPOLICYREQUEST'].fields_by_name['question']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_COORDINATES']._serialized_start=119
@@ -62,13 +64,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDCENTERSRESPONSE']._serialized_start=527
   _globals['_FINDCENTERSRESPONSE']._serialized_end=592
   _globals['_FINDREGIONPOLICYREQUEST']._serialized_start=594
-  _globals['_FINDREGIONPOLICYREQUEST']._serialized_end=666
-  _globals['_FINDREGIONPOLICYRESPONSE']._serialized_start=668
-  _globals['_FINDREGIONPOLICYRESPONSE']._serialized_end=786
-  _globals['_ERASEUSERREQUEST']._serialized_start=788
-  _globals['_ERASEUSERREQUEST']._serialized_end=833
-  _globals['_ERASEUSERRESPONSE']._serialized_start=835
-  _globals['_ERASEUSERRESPONSE']._serialized_end=877
-  _globals['_LOCATIONSINTERNALSERVICE']._serialized_start=880
-  _globals['_LOCATIONSINTERNALSERVICE']._serialized_end=1197
+  _globals['_FINDREGIONPOLICYREQUEST']._serialized_end=694
+  _globals['_FINDREGIONPOLICYRESPONSE']._serialized_start=696
+  _globals['_FINDREGIONPOLICYRESPONSE']._serialized_end=814
+  _globals['_ERASEUSERREQUEST']._serialized_start=816
+  _globals['_ERASEUSERREQUEST']._serialized_end=861
+  _globals['_ERASEUSERRESPONSE']._serialized_start=863
+  _globals['_ERASEUSERRESPONSE']._serialized_end=905
+  _globals['_LOCATIONSINTERNALSERVICE']._serialized_start=908
+  _globals['_LOCATIONSINTERNALSERVICE']._serialized_end=1225
 # @@protoc_insertion_point(module_scope)

@@ -45,10 +45,12 @@ class FindCentersResponse(_message.Message):
     def __init__(self, centers: _Optional[_Iterable[_Union[_locations_pb2.Center, _Mapping]]] = ...) -> None: ...
 
 class FindRegionPolicyRequest(_message.Message):
-    __slots__ = ("near",)
+    __slots__ = ("near", "question")
     NEAR_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     near: Near
-    def __init__(self, near: _Optional[_Union[Near, _Mapping]] = ...) -> None: ...
+    question: str
+    def __init__(self, near: _Optional[_Union[Near, _Mapping]] = ..., question: _Optional[str] = ...) -> None: ...
 
 class FindRegionPolicyResponse(_message.Message):
     __slots__ = ("region", "policy")

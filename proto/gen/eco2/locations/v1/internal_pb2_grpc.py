@@ -65,8 +65,8 @@ class LocationsInternalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FindRegionPolicy(self, request, context):
-        """The region of a point or a person's place, and its policy where one is known. Fails with FAILED_PRECONDITION
-        (NO_PLACE) when that person has saved none, and NOT_FOUND (REGION_NOT_FOUND) outside South Korea.
+        """The region that words name, or else of a point or a person's place, and its policy where one is known. Fails with
+        FAILED_PRECONDITION (NO_PLACE) when that person has saved none, and NOT_FOUND (REGION_NOT_FOUND) outside South Korea.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

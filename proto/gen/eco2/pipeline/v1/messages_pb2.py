@@ -28,7 +28,7 @@ from eco2.recycle_info.v1 import recycle_info_pb2 as eco2_dot_recycle__info_dot_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x63o2/pipeline/v1/messages.proto\x12\x10\x65\x63o2.pipeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#eco2/recycle_info/v1/internal.proto\x1a\'eco2/recycle_info/v1/recycle_info.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x02\n\x0b\x41nalysisJob\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08image_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\timage_key\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x10\n\x08question\x18\x05 \x01(\t\x12$\n\rlanguage_code\x18\x06 \x01(\tB\r\xbaH\nr\x08R\x02koR\x02\x65n\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05image\x18\x08 \x01(\x0b\x32\x1c.eco2.pipeline.v1.CleanImage\x12&\n\x05sight\x18\t \x01(\x0b\x32\x17.eco2.pipeline.v1.Sight\x12\x30\n\x04rule\x18\n \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\"z\n\nCleanImage\x12\x12\n\nobject_key\x18\x01 \x01(\t\x12\x15\n\rthumbnail_key\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\"\x80\x02\n\x05Sight\x12\x30\n\x08material\x18\x01 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x10\n\x08item_key\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0e\n\x06unsure\x18\x04 \x01(\x08\x12\x35\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32\x1f.eco2.pipeline.v1.MaterialGuess\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x08 \x01(\x08\x12\x16\n\x0eprompt_version\x18\t \x01(\t\x12\x0f\n\x07several\x18\n \x01(\x08\"V\n\rMaterialGuess\x12\x30\n\x08material\x18\x01 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\xb4\x01\n\x05Reply\x12\r\n\x05steps\x18\x01 \x03(\t\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x1a\n\x12\x66ollow_up_question\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x16\n\x0eprompt_version\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x08 \x01(\x08\x12\x17\n\x0f\x66\x61llback_reason\x18\t \x01(\t*\x88\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x14\n\x10STAGE_USER_INPUT\x10\x01\x12\x19\n\x15STAGE_VISION_ANALYSIS\x10\x02\x12\x18\n\x14STAGE_RULE_RETRIEVAL\x10\x03\x12\x1d\n\x19STAGE_RESPONSE_GENERATION\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x63o2/pipeline/v1/messages.proto\x12\x10\x65\x63o2.pipeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#eco2/recycle_info/v1/internal.proto\x1a\'eco2/recycle_info/v1/recycle_info.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x03\n\x0b\x41nalysisJob\x12\x1d\n\x0b\x61nalysis_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x08image_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\timage_key\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x10\n\x08question\x18\x05 \x01(\t\x12$\n\rlanguage_code\x18\x06 \x01(\tB\r\xbaH\nr\x08R\x02koR\x02\x65n\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05image\x18\x08 \x01(\x0b\x32\x1c.eco2.pipeline.v1.CleanImage\x12&\n\x05sight\x18\t \x01(\x0b\x32\x17.eco2.pipeline.v1.Sight\x12\x30\n\x04rule\x18\n \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\x12\x13\n\x0bregion_code\x18\x0b \x01(\t\"z\n\nCleanImage\x12\x12\n\nobject_key\x18\x01 \x01(\t\x12\x15\n\rthumbnail_key\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\"\x80\x02\n\x05Sight\x12\x30\n\x08material\x18\x01 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x10\n\x08item_key\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0e\n\x06unsure\x18\x04 \x01(\x08\x12\x35\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32\x1f.eco2.pipeline.v1.MaterialGuess\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x08 \x01(\x08\x12\x16\n\x0eprompt_version\x18\t \x01(\t\x12\x0f\n\x07several\x18\n \x01(\x08\"V\n\rMaterialGuess\x12\x30\n\x08material\x18\x01 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\xb4\x01\n\x05Reply\x12\r\n\x05steps\x18\x01 \x03(\t\x12\x10\n\x08warnings\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x1a\n\x12\x66ollow_up_question\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x16\n\x0eprompt_version\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x08 \x01(\x08\x12\x17\n\x0f\x66\x61llback_reason\x18\t \x01(\t*\x88\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x14\n\x10STAGE_USER_INPUT\x10\x01\x12\x19\n\x15STAGE_VISION_ANALYSIS\x10\x02\x12\x18\n\x14STAGE_RULE_RETRIEVAL\x10\x03\x12\x1d\n\x19STAGE_RESPONSE_GENERATION\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,16 +45,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYSISJOB'].fields_by_name['image_key']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_ANALYSISJOB'].fields_by_name['language_code']._loaded_options = None
   _globals['_ANALYSISJOB'].fields_by_name['language_code']._serialized_options = b'\272H\nr\010R\002koR\002en'
-  _globals['_STAGE']._serialized_start=1218
-  _globals['_STAGE']._serialized_end=1354
+  _globals['_STAGE']._serialized_start=1239
+  _globals['_STAGE']._serialized_end=1375
   _globals['_ANALYSISJOB']._serialized_start=194
-  _globals['_ANALYSISJOB']._serialized_end=561
-  _globals['_CLEANIMAGE']._serialized_start=563
-  _globals['_CLEANIMAGE']._serialized_end=685
-  _globals['_SIGHT']._serialized_start=688
-  _globals['_SIGHT']._serialized_end=944
-  _globals['_MATERIALGUESS']._serialized_start=946
-  _globals['_MATERIALGUESS']._serialized_end=1032
-  _globals['_REPLY']._serialized_start=1035
-  _globals['_REPLY']._serialized_end=1215
+  _globals['_ANALYSISJOB']._serialized_end=582
+  _globals['_CLEANIMAGE']._serialized_start=584
+  _globals['_CLEANIMAGE']._serialized_end=706
+  _globals['_SIGHT']._serialized_start=709
+  _globals['_SIGHT']._serialized_end=965
+  _globals['_MATERIALGUESS']._serialized_start=967
+  _globals['_MATERIALGUESS']._serialized_end=1053
+  _globals['_REPLY']._serialized_start=1056
+  _globals['_REPLY']._serialized_end=1236
 # @@protoc_insertion_point(module_scope)

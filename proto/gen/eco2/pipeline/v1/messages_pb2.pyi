@@ -27,7 +27,7 @@ STAGE_RULE_RETRIEVAL: Stage
 STAGE_RESPONSE_GENERATION: Stage
 
 class AnalysisJob(_message.Message):
-    __slots__ = ("analysis_id", "user_id", "image_id", "image_key", "question", "language_code", "create_time", "image", "sight", "rule")
+    __slots__ = ("analysis_id", "user_id", "image_id", "image_key", "question", "language_code", "create_time", "image", "sight", "rule", "region_code")
     ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class AnalysisJob(_message.Message):
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     SIGHT_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     analysis_id: str
     user_id: str
     image_id: str
@@ -48,7 +49,8 @@ class AnalysisJob(_message.Message):
     image: CleanImage
     sight: Sight
     rule: _internal_pb2.ResolvedRule
-    def __init__(self, analysis_id: _Optional[str] = ..., user_id: _Optional[str] = ..., image_id: _Optional[str] = ..., image_key: _Optional[str] = ..., question: _Optional[str] = ..., language_code: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image: _Optional[_Union[CleanImage, _Mapping]] = ..., sight: _Optional[_Union[Sight, _Mapping]] = ..., rule: _Optional[_Union[_internal_pb2.ResolvedRule, _Mapping]] = ...) -> None: ...
+    region_code: str
+    def __init__(self, analysis_id: _Optional[str] = ..., user_id: _Optional[str] = ..., image_id: _Optional[str] = ..., image_key: _Optional[str] = ..., question: _Optional[str] = ..., language_code: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image: _Optional[_Union[CleanImage, _Mapping]] = ..., sight: _Optional[_Union[Sight, _Mapping]] = ..., rule: _Optional[_Union[_internal_pb2.ResolvedRule, _Mapping]] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class CleanImage(_message.Message):
     __slots__ = ("object_key", "thumbnail_key", "sha256", "width", "height", "size_bytes")

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eco2.recycle_info.v1 import recycle_info_pb2 as eco2_dot_recycle__info_dot_v1_dot_recycle__info__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#eco2/recycle_info/v1/internal.proto\x12\x14\x65\x63o2.recycle_info.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\'eco2/recycle_info/v1/recycle_info.proto\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\"\xbd\x01\n\x12ResolveRuleRequest\x12\x19\n\x08item_key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12:\n\x08material\x18\x02 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.MaterialB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x08question\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12$\n\rlanguage_code\x18\x04 \x01(\tB\r\xbaH\nr\x08R\x02koR\x02\x65n\x12\x0e\n\x06unsure\x18\x05 \x01(\x08\"G\n\x13ResolveRuleResponse\x12\x30\n\x04rule\x18\x01 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\"\xce\x02\n\x0cResolvedRule\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x10\n\x08item_key\x18\x03 \x01(\t\x12\x11\n\titem_name\x18\x04 \x01(\t\x12\x30\n\x08material\x18\x05 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x16\n\x0e\x63\x61tegory_major\x18\x06 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x07 \x01(\t\x12\x0b\n\x03\x62in\x18\x08 \x01(\t\x12\r\n\x05steps\x18\t \x03(\t\x12\x10\n\x08warnings\x18\n \x03(\t\x12\x0c\n\x04text\x18\x0b \x01(\t\x12\x12\n\nsource_url\x18\x0c \x01(\t\x12\x10\n\x08regional\x18\r \x01(\x08\x12\x15\n\rfrom_question\x18\x0e \x01(\x08\x12\x1b\n\x13question_confidence\x18\x0f \x01(\x01\x32\xde\x01\n\x1aRecycleInfoInternalService\x12\x62\n\x0bResolveRule\x12(.eco2.recycle_info.v1.ResolveRuleRequest\x1a).eco2.recycle_info.v1.ResolveRuleResponse\x12\\\n\tEraseUser\x12&.eco2.recycle_info.v1.EraseUserRequest\x1a\'.eco2.recycle_info.v1.EraseUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#eco2/recycle_info/v1/internal.proto\x12\x14\x65\x63o2.recycle_info.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\'eco2/recycle_info/v1/recycle_info.proto\"-\n\x10\x45raseUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"*\n\x11\x45raseUserResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x03\"\xf3\x01\n\x12ResolveRuleRequest\x12\x19\n\x08item_key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12:\n\x08material\x18\x02 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.MaterialB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x08question\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12$\n\rlanguage_code\x18\x04 \x01(\tB\r\xbaH\nr\x08R\x02koR\x02\x65n\x12\x0e\n\x06unsure\x18\x05 \x01(\x08\x12\x34\n\x0bregion_code\x18\x06 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"G\n\x13ResolveRuleResponse\x12\x30\n\x04rule\x18\x01 \x01(\x0b\x32\".eco2.recycle_info.v1.ResolvedRule\"\xe3\x02\n\x0cResolvedRule\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x10\n\x08item_key\x18\x03 \x01(\t\x12\x11\n\titem_name\x18\x04 \x01(\t\x12\x30\n\x08material\x18\x05 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x16\n\x0e\x63\x61tegory_major\x18\x06 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x07 \x01(\t\x12\x0b\n\x03\x62in\x18\x08 \x01(\t\x12\r\n\x05steps\x18\t \x03(\t\x12\x10\n\x08warnings\x18\n \x03(\t\x12\x0c\n\x04text\x18\x0b \x01(\t\x12\x12\n\nsource_url\x18\x0c \x01(\t\x12\x10\n\x08regional\x18\r \x01(\x08\x12\x15\n\rfrom_question\x18\x0e \x01(\x08\x12\x1b\n\x13question_confidence\x18\x0f \x01(\x01\x12\x13\n\x0bregion_name\x18\x10 \x01(\t2\xde\x01\n\x1aRecycleInfoInternalService\x12\x62\n\x0bResolveRule\x12(.eco2.recycle_info.v1.ResolveRuleRequest\x1a).eco2.recycle_info.v1.ResolveRuleResponse\x12\\\n\tEraseUser\x12&.eco2.recycle_info.v1.EraseUserRequest\x1a\'.eco2.recycle_info.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,16 +43,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVERULEREQUEST'].fields_by_name['question']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_RESOLVERULEREQUEST'].fields_by_name['language_code']._loaded_options = None
   _globals['_RESOLVERULEREQUEST'].fields_by_name['language_code']._serialized_options = b'\272H\nr\010R\002koR\002en'
+  _globals['_RESOLVERULEREQUEST'].fields_by_name['region_code']._loaded_options = None
+  _globals['_RESOLVERULEREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H\034r\0272\025^[0-9]{2}([0-9]{3})?$\330\001\001'
   _globals['_ERASEUSERREQUEST']._serialized_start=131
   _globals['_ERASEUSERREQUEST']._serialized_end=176
   _globals['_ERASEUSERRESPONSE']._serialized_start=178
   _globals['_ERASEUSERRESPONSE']._serialized_end=220
   _globals['_RESOLVERULEREQUEST']._serialized_start=223
-  _globals['_RESOLVERULEREQUEST']._serialized_end=412
-  _globals['_RESOLVERULERESPONSE']._serialized_start=414
-  _globals['_RESOLVERULERESPONSE']._serialized_end=485
-  _globals['_RESOLVEDRULE']._serialized_start=488
-  _globals['_RESOLVEDRULE']._serialized_end=822
-  _globals['_RECYCLEINFOINTERNALSERVICE']._serialized_start=825
-  _globals['_RECYCLEINFOINTERNALSERVICE']._serialized_end=1047
+  _globals['_RESOLVERULEREQUEST']._serialized_end=466
+  _globals['_RESOLVERULERESPONSE']._serialized_start=468
+  _globals['_RESOLVERULERESPONSE']._serialized_end=539
+  _globals['_RESOLVEDRULE']._serialized_start=542
+  _globals['_RESOLVEDRULE']._serialized_end=897
+  _globals['_RECYCLEINFOINTERNALSERVICE']._serialized_start=900
+  _globals['_RECYCLEINFOINTERNALSERVICE']._serialized_end=1122
 # @@protoc_insertion_point(module_scope)

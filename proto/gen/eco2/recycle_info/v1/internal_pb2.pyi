@@ -21,18 +21,20 @@ class EraseUserResponse(_message.Message):
     def __init__(self, removed_count: _Optional[int] = ...) -> None: ...
 
 class ResolveRuleRequest(_message.Message):
-    __slots__ = ("item_key", "material", "question", "language_code", "unsure")
+    __slots__ = ("item_key", "material", "question", "language_code", "unsure", "region_code")
     ITEM_KEY_FIELD_NUMBER: _ClassVar[int]
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
     UNSURE_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     item_key: str
     material: _recycle_info_pb2.Material
     question: str
     language_code: str
     unsure: bool
-    def __init__(self, item_key: _Optional[str] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., question: _Optional[str] = ..., language_code: _Optional[str] = ..., unsure: _Optional[bool] = ...) -> None: ...
+    region_code: str
+    def __init__(self, item_key: _Optional[str] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., question: _Optional[str] = ..., language_code: _Optional[str] = ..., unsure: _Optional[bool] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class ResolveRuleResponse(_message.Message):
     __slots__ = ("rule",)
@@ -41,7 +43,7 @@ class ResolveRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[ResolvedRule, _Mapping]] = ...) -> None: ...
 
 class ResolvedRule(_message.Message):
-    __slots__ = ("rule_id", "item_id", "item_key", "item_name", "material", "category_major", "category_middle", "bin", "steps", "warnings", "text", "source_url", "regional", "from_question", "question_confidence")
+    __slots__ = ("rule_id", "item_id", "item_key", "item_name", "material", "category_major", "category_middle", "bin", "steps", "warnings", "text", "source_url", "regional", "from_question", "question_confidence", "region_name")
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +59,7 @@ class ResolvedRule(_message.Message):
     REGIONAL_FIELD_NUMBER: _ClassVar[int]
     FROM_QUESTION_FIELD_NUMBER: _ClassVar[int]
     QUESTION_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    REGION_NAME_FIELD_NUMBER: _ClassVar[int]
     rule_id: str
     item_id: str
     item_key: str
@@ -72,4 +75,5 @@ class ResolvedRule(_message.Message):
     regional: bool
     from_question: bool
     question_confidence: float
-    def __init__(self, rule_id: _Optional[str] = ..., item_id: _Optional[str] = ..., item_key: _Optional[str] = ..., item_name: _Optional[str] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., from_question: _Optional[bool] = ..., question_confidence: _Optional[float] = ...) -> None: ...
+    region_name: str
+    def __init__(self, rule_id: _Optional[str] = ..., item_id: _Optional[str] = ..., item_key: _Optional[str] = ..., item_name: _Optional[str] = ..., material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., bin: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., source_url: _Optional[str] = ..., regional: _Optional[bool] = ..., from_question: _Optional[bool] = ..., question_confidence: _Optional[float] = ..., region_name: _Optional[str] = ...) -> None: ...

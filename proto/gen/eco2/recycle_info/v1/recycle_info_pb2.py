@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'eco2/recycle_info/v1/recycle_info.proto\x12\x14\x65\x63o2.recycle_info.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07name_ko\x18\x03 \x01(\t\x12\x0f\n\x07name_en\x18\x04 \x01(\t\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\x30\n\x08material\x18\x06 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x16\n\x0e\x63\x61tegory_major\x18\x07 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x08 \x01(\t\x12\x0f\n\x07rule_id\x18\t \x01(\t\x12-\n\x08guide_ko\x18\n \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12-\n\x08guide_en\x18\x0b \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12\x12\n\nsource_url\x18\x0c \x01(\t\x12\x10\n\x08regional\x18\r \x01(\x08\x12\x0f\n\x07\x63ontact\x18\x0e \x01(\t\x12\x13\n\x0bregion_name\x18\x0f \x01(\t\"i\n\x05Guide\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x0b\n\x03\x62in\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x03(\t\x12\x0e\n\x06\x64o_not\x18\x04 \x03(\t\x12\x10\n\x08if_sound\x18\x05 \x03(\t\x12\r\n\x05names\x18\x06 \x03(\t\"\x8a\x01\n\tSituation\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x10\n\x08steps_ko\x18\x02 \x03(\t\x12\x10\n\x08steps_en\x18\x03 \x03(\t\x12\x18\n\x10moves_to_item_id\x18\x04 \x01(\t\x12\x18\n\x10moves_to_name_ko\x18\x05 \x01(\t\x12\x18\n\x10moves_to_name_en\x18\x06 \x01(\t\"\x80\x01\n\x10ListItemsRequest\x12\x17\n\x05query\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"W\n\x11ListItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.eco2.recycle_info.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x0eGetItemRequest\x12\x19\n\x07item_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0bregion_code\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"p\n\x0fGetItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.eco2.recycle_info.v1.Item\x12\x33\n\nsituations\x18\x02 \x03(\x0b\x32\x1f.eco2.recycle_info.v1.Situation\"`\n\nAskRequest\x12\x1c\n\x08question\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\x34\n\x0bregion_code\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"m\n\x0b\x41skResponse\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\"\xb9\x01\n\x06\x41nswer\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x11\n\titem_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61tegory_major\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\x12\x0f\n\x07rule_id\x18\x05 \x01(\t\x12\x12\n\nsource_url\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\x12\x13\n\x0bregion_name\x18\t \x01(\t\"K\n\x13SuggestItemsRequest\x12\x18\n\x05query\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"M\n\x14SuggestItemsResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .eco2.recycle_info.v1.Suggestion\"W\n\nSuggestion\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\titem_name\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\"\x17\n\x15ListCategoriesRequest\"L\n\x16ListCategoriesResponse\x12\x32\n\ncategories\x18\x01 \x03(\x0b\x32\x1e.eco2.recycle_info.v1.Category\"q\n\x08\x43\x61tegory\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x05\x12\x32\n\ncategories\x18\x03 \x03(\x0b\x32\x1e.eco2.recycle_info.v1.Category\x12\x0f\n\x07name_en\x18\x04 \x01(\t\"N\n\x12ListQueriesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\\\n\x13ListQueriesResponse\x12,\n\x07queries\x18\x01 \x03(\x0b\x32\x1b.eco2.recycle_info.v1.Query\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xab\x01\n\x05Query\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\titem_name\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x03\n\x08Material\x12\x18\n\x14MATERIAL_UNSPECIFIED\x10\x00\x12\x16\n\x12MATERIAL_CARDBOARD\x10\x01\x12\x12\n\x0eMATERIAL_PAPER\x10\x02\x12\x17\n\x13MATERIAL_PAPER_PACK\x10\x03\x12\x12\n\x0eMATERIAL_GLASS\x10\x04\x12\x12\n\x0eMATERIAL_METAL\x10\x05\x12\x14\n\x10MATERIAL_PLASTIC\x10\x06\x12\x12\n\x0eMATERIAL_VINYL\x10\x07\x12\x16\n\x12MATERIAL_STYROFOAM\x10\x08\x12\x14\n\x10MATERIAL_TEXTILE\x10\t\x12\x14\n\x10MATERIAL_BATTERY\x10\n\x12\x15\n\x11MATERIAL_LIGHTING\x10\x0b\x12\x18\n\x14MATERIAL_ELECTRONICS\x10\x0c\x12\x11\n\rMATERIAL_FOOD\x10\r\x12\x11\n\rMATERIAL_WOOD\x10\x0e\x12\x14\n\x10MATERIAL_CERAMIC\x10\x0f\x12\x14\n\x10MATERIAL_GENERAL\x10\x10\x12\x14\n\x10MATERIAL_UNKNOWN\x10\x11\x32\xc5\x06\n\x12RecycleInfoService\x12\x80\x01\n\tListItems\x12&.eco2.recycle_info.v1.ListItemsRequest\x1a\'.eco2.recycle_info.v1.ListItemsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/recycle-info/items\x12\x84\x01\n\x07GetItem\x12$.eco2.recycle_info.v1.GetItemRequest\x1a%.eco2.recycle_info.v1.GetItemResponse\",\x82\xd3\xe4\x93\x02&\x12$/api/v1/recycle-info/items/{item_id}\x12\x91\x01\n\x0cSuggestItems\x12).eco2.recycle_info.v1.SuggestItemsRequest\x1a*.eco2.recycle_info.v1.SuggestItemsResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/api/v1/recycle-info/items:suggest\x12\x94\x01\n\x0eListCategories\x12+.eco2.recycle_info.v1.ListCategoriesRequest\x1a,.eco2.recycle_info.v1.ListCategoriesResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/recycle-info/categories\x12\x88\x01\n\x0bListQueries\x12(.eco2.recycle_info.v1.ListQueriesRequest\x1a).eco2.recycle_info.v1.ListQueriesResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/recycle-info/queries\x12o\n\x03\x41sk\x12 .eco2.recycle_info.v1.AskRequest\x1a!.eco2.recycle_info.v1.AskResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/recycle-info:ask:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'eco2/recycle_info/v1/recycle_info.proto\x12\x14\x65\x63o2.recycle_info.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07name_ko\x18\x03 \x01(\t\x12\x0f\n\x07name_en\x18\x04 \x01(\t\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\x30\n\x08material\x18\x06 \x01(\x0e\x32\x1e.eco2.recycle_info.v1.Material\x12\x16\n\x0e\x63\x61tegory_major\x18\x07 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x08 \x01(\t\x12\x0f\n\x07rule_id\x18\t \x01(\t\x12-\n\x08guide_ko\x18\n \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12-\n\x08guide_en\x18\x0b \x01(\x0b\x32\x1b.eco2.recycle_info.v1.Guide\x12\x12\n\nsource_url\x18\x0c \x01(\t\x12\x10\n\x08regional\x18\r \x01(\x08\x12\x0f\n\x07\x63ontact\x18\x0e \x01(\t\x12\x13\n\x0bregion_name\x18\x0f \x01(\t\"i\n\x05Guide\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x0b\n\x03\x62in\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x03(\t\x12\x0e\n\x06\x64o_not\x18\x04 \x03(\t\x12\x10\n\x08if_sound\x18\x05 \x03(\t\x12\r\n\x05names\x18\x06 \x03(\t\"\x8a\x01\n\tSituation\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x10\n\x08steps_ko\x18\x02 \x03(\t\x12\x10\n\x08steps_en\x18\x03 \x03(\t\x12\x18\n\x10moves_to_item_id\x18\x04 \x01(\t\x12\x18\n\x10moves_to_name_ko\x18\x05 \x01(\t\x12\x18\n\x10moves_to_name_en\x18\x06 \x01(\t\"\xb6\x01\n\x10ListItemsRequest\x12\x17\n\x05query\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x34\n\x0bregion_code\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"W\n\x11ListItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.eco2.recycle_info.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x0eGetItemRequest\x12\x19\n\x07item_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0bregion_code\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"p\n\x0fGetItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.eco2.recycle_info.v1.Item\x12\x33\n\nsituations\x18\x02 \x03(\x0b\x32\x1f.eco2.recycle_info.v1.Situation\"`\n\nAskRequest\x12\x1c\n\x08question\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\x34\n\x0bregion_code\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"m\n\x0b\x41skResponse\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.eco2.recycle_info.v1.Answer\"\xb9\x01\n\x06\x41nswer\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x11\n\titem_name\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61tegory_major\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\x12\x0f\n\x07rule_id\x18\x05 \x01(\t\x12\x12\n\nsource_url\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\x12\x13\n\x0bregion_name\x18\t \x01(\t\"\x81\x01\n\x13SuggestItemsRequest\x12\x18\n\x05query\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x34\n\x0bregion_code\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"M\n\x14SuggestItemsResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .eco2.recycle_info.v1.Suggestion\"W\n\nSuggestion\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\titem_name\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61tegory_middle\x18\x04 \x01(\t\"M\n\x15ListCategoriesRequest\x12\x34\n\x0bregion_code\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[0-9]{2}([0-9]{3})?$\xd8\x01\x01\"L\n\x16ListCategoriesResponse\x12\x32\n\ncategories\x18\x01 \x03(\x0b\x32\x1e.eco2.recycle_info.v1.Category\"q\n\x08\x43\x61tegory\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x05\x12\x32\n\ncategories\x18\x03 \x03(\x0b\x32\x1e.eco2.recycle_info.v1.Category\x12\x0f\n\x07name_en\x18\x04 \x01(\t\"N\n\x12ListQueriesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\\\n\x13ListQueriesResponse\x12,\n\x07queries\x18\x01 \x03(\x0b\x32\x1b.eco2.recycle_info.v1.Query\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xab\x01\n\x05Query\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\titem_name\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x03\n\x08Material\x12\x18\n\x14MATERIAL_UNSPECIFIED\x10\x00\x12\x16\n\x12MATERIAL_CARDBOARD\x10\x01\x12\x12\n\x0eMATERIAL_PAPER\x10\x02\x12\x17\n\x13MATERIAL_PAPER_PACK\x10\x03\x12\x12\n\x0eMATERIAL_GLASS\x10\x04\x12\x12\n\x0eMATERIAL_METAL\x10\x05\x12\x14\n\x10MATERIAL_PLASTIC\x10\x06\x12\x12\n\x0eMATERIAL_VINYL\x10\x07\x12\x16\n\x12MATERIAL_STYROFOAM\x10\x08\x12\x14\n\x10MATERIAL_TEXTILE\x10\t\x12\x14\n\x10MATERIAL_BATTERY\x10\n\x12\x15\n\x11MATERIAL_LIGHTING\x10\x0b\x12\x18\n\x14MATERIAL_ELECTRONICS\x10\x0c\x12\x11\n\rMATERIAL_FOOD\x10\r\x12\x11\n\rMATERIAL_WOOD\x10\x0e\x12\x14\n\x10MATERIAL_CERAMIC\x10\x0f\x12\x14\n\x10MATERIAL_GENERAL\x10\x10\x12\x14\n\x10MATERIAL_UNKNOWN\x10\x11\x32\xc5\x06\n\x12RecycleInfoService\x12\x80\x01\n\tListItems\x12&.eco2.recycle_info.v1.ListItemsRequest\x1a\'.eco2.recycle_info.v1.ListItemsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/recycle-info/items\x12\x84\x01\n\x07GetItem\x12$.eco2.recycle_info.v1.GetItemRequest\x1a%.eco2.recycle_info.v1.GetItemResponse\",\x82\xd3\xe4\x93\x02&\x12$/api/v1/recycle-info/items/{item_id}\x12\x91\x01\n\x0cSuggestItems\x12).eco2.recycle_info.v1.SuggestItemsRequest\x1a*.eco2.recycle_info.v1.SuggestItemsResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/api/v1/recycle-info/items:suggest\x12\x94\x01\n\x0eListCategories\x12+.eco2.recycle_info.v1.ListCategoriesRequest\x1a,.eco2.recycle_info.v1.ListCategoriesResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/recycle-info/categories\x12\x88\x01\n\x0bListQueries\x12(.eco2.recycle_info.v1.ListQueriesRequest\x1a).eco2.recycle_info.v1.ListQueriesResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1/recycle-info/queries\x12o\n\x03\x41sk\x12 .eco2.recycle_info.v1.AskRequest\x1a!.eco2.recycle_info.v1.AskResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/recycle-info:ask:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTITEMSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTITEMSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTITEMSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_LISTITEMSREQUEST'].fields_by_name['region_code']._loaded_options = None
+  _globals['_LISTITEMSREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H\034r\0272\025^[0-9]{2}([0-9]{3})?$\330\001\001'
   _globals['_GETITEMREQUEST'].fields_by_name['item_id']._loaded_options = None
   _globals['_GETITEMREQUEST'].fields_by_name['item_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETITEMREQUEST'].fields_by_name['region_code']._loaded_options = None
@@ -54,6 +56,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUGGESTITEMSREQUEST'].fields_by_name['query']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SUGGESTITEMSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_SUGGESTITEMSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_SUGGESTITEMSREQUEST'].fields_by_name['region_code']._loaded_options = None
+  _globals['_SUGGESTITEMSREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H\034r\0272\025^[0-9]{2}([0-9]{3})?$\330\001\001'
+  _globals['_LISTCATEGORIESREQUEST'].fields_by_name['region_code']._loaded_options = None
+  _globals['_LISTCATEGORIESREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H\034r\0272\025^[0-9]{2}([0-9]{3})?$\330\001\001'
   _globals['_LISTQUERIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTQUERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTQUERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -70,8 +76,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['ListQueries']._serialized_options = b'\202\323\344\223\002\036\022\034/api/v1/recycle-info/queries'
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['Ask']._loaded_options = None
   _globals['_RECYCLEINFOSERVICE'].methods_by_name['Ask']._serialized_options = b'\202\323\344\223\002\035\"\030/api/v1/recycle-info:ask:\001*'
-  _globals['_MATERIAL']._serialized_start=2423
-  _globals['_MATERIAL']._serialized_end=2831
+  _globals['_MATERIAL']._serialized_start=2586
+  _globals['_MATERIAL']._serialized_end=2994
   _globals['_ITEM']._serialized_start=158
   _globals['_ITEM']._serialized_end=531
   _globals['_GUIDE']._serialized_start=533
@@ -79,37 +85,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SITUATION']._serialized_start=641
   _globals['_SITUATION']._serialized_end=779
   _globals['_LISTITEMSREQUEST']._serialized_start=782
-  _globals['_LISTITEMSREQUEST']._serialized_end=910
-  _globals['_LISTITEMSRESPONSE']._serialized_start=912
-  _globals['_LISTITEMSRESPONSE']._serialized_end=999
-  _globals['_GETITEMREQUEST']._serialized_start=1001
-  _globals['_GETITEMREQUEST']._serialized_end=1098
-  _globals['_GETITEMRESPONSE']._serialized_start=1100
-  _globals['_GETITEMRESPONSE']._serialized_end=1212
-  _globals['_ASKREQUEST']._serialized_start=1214
-  _globals['_ASKREQUEST']._serialized_end=1310
-  _globals['_ASKRESPONSE']._serialized_start=1312
-  _globals['_ASKRESPONSE']._serialized_end=1421
-  _globals['_ANSWER']._serialized_start=1424
-  _globals['_ANSWER']._serialized_end=1609
-  _globals['_SUGGESTITEMSREQUEST']._serialized_start=1611
-  _globals['_SUGGESTITEMSREQUEST']._serialized_end=1686
-  _globals['_SUGGESTITEMSRESPONSE']._serialized_start=1688
-  _globals['_SUGGESTITEMSRESPONSE']._serialized_end=1765
-  _globals['_SUGGESTION']._serialized_start=1767
-  _globals['_SUGGESTION']._serialized_end=1854
-  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1856
-  _globals['_LISTCATEGORIESREQUEST']._serialized_end=1879
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=1881
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=1957
-  _globals['_CATEGORY']._serialized_start=1959
-  _globals['_CATEGORY']._serialized_end=2072
-  _globals['_LISTQUERIESREQUEST']._serialized_start=2074
-  _globals['_LISTQUERIESREQUEST']._serialized_end=2152
-  _globals['_LISTQUERIESRESPONSE']._serialized_start=2154
-  _globals['_LISTQUERIESRESPONSE']._serialized_end=2246
-  _globals['_QUERY']._serialized_start=2249
-  _globals['_QUERY']._serialized_end=2420
-  _globals['_RECYCLEINFOSERVICE']._serialized_start=2834
-  _globals['_RECYCLEINFOSERVICE']._serialized_end=3671
+  _globals['_LISTITEMSREQUEST']._serialized_end=964
+  _globals['_LISTITEMSRESPONSE']._serialized_start=966
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1053
+  _globals['_GETITEMREQUEST']._serialized_start=1055
+  _globals['_GETITEMREQUEST']._serialized_end=1152
+  _globals['_GETITEMRESPONSE']._serialized_start=1154
+  _globals['_GETITEMRESPONSE']._serialized_end=1266
+  _globals['_ASKREQUEST']._serialized_start=1268
+  _globals['_ASKREQUEST']._serialized_end=1364
+  _globals['_ASKRESPONSE']._serialized_start=1366
+  _globals['_ASKRESPONSE']._serialized_end=1475
+  _globals['_ANSWER']._serialized_start=1478
+  _globals['_ANSWER']._serialized_end=1663
+  _globals['_SUGGESTITEMSREQUEST']._serialized_start=1666
+  _globals['_SUGGESTITEMSREQUEST']._serialized_end=1795
+  _globals['_SUGGESTITEMSRESPONSE']._serialized_start=1797
+  _globals['_SUGGESTITEMSRESPONSE']._serialized_end=1874
+  _globals['_SUGGESTION']._serialized_start=1876
+  _globals['_SUGGESTION']._serialized_end=1963
+  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1965
+  _globals['_LISTCATEGORIESREQUEST']._serialized_end=2042
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=2044
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=2120
+  _globals['_CATEGORY']._serialized_start=2122
+  _globals['_CATEGORY']._serialized_end=2235
+  _globals['_LISTQUERIESREQUEST']._serialized_start=2237
+  _globals['_LISTQUERIESREQUEST']._serialized_end=2315
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=2317
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=2409
+  _globals['_QUERY']._serialized_start=2412
+  _globals['_QUERY']._serialized_end=2583
+  _globals['_RECYCLEINFOSERVICE']._serialized_start=2997
+  _globals['_RECYCLEINFOSERVICE']._serialized_end=3834
 # @@protoc_insertion_point(module_scope)

@@ -118,16 +118,18 @@ class Situation(_message.Message):
     def __init__(self, tag: _Optional[str] = ..., steps_ko: _Optional[_Iterable[str]] = ..., steps_en: _Optional[_Iterable[str]] = ..., moves_to_item_id: _Optional[str] = ..., moves_to_name_ko: _Optional[str] = ..., moves_to_name_en: _Optional[str] = ...) -> None: ...
 
 class ListItemsRequest(_message.Message):
-    __slots__ = ("query", "category", "page_size", "page_token")
+    __slots__ = ("query", "category", "page_size", "page_token", "region_code")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     query: str
     category: str
     page_size: int
     page_token: str
-    def __init__(self, query: _Optional[str] = ..., category: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    region_code: str
+    def __init__(self, query: _Optional[str] = ..., category: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class ListItemsResponse(_message.Message):
     __slots__ = ("items", "next_page_token")
@@ -192,12 +194,14 @@ class Answer(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., text: _Optional[str] = ..., confidence: _Optional[float] = ..., region_name: _Optional[str] = ...) -> None: ...
 
 class SuggestItemsRequest(_message.Message):
-    __slots__ = ("query", "page_size")
+    __slots__ = ("query", "page_size", "region_code")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     query: str
     page_size: int
-    def __init__(self, query: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
+    region_code: str
+    def __init__(self, query: _Optional[str] = ..., page_size: _Optional[int] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class SuggestItemsResponse(_message.Message):
     __slots__ = ("suggestions",)
@@ -218,8 +222,10 @@ class Suggestion(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., name: _Optional[str] = ..., item_name: _Optional[str] = ..., category_middle: _Optional[str] = ...) -> None: ...
 
 class ListCategoriesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("region_code",)
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
+    region_code: str
+    def __init__(self, region_code: _Optional[str] = ...) -> None: ...
 
 class ListCategoriesResponse(_message.Message):
     __slots__ = ("categories",)

@@ -60,7 +60,7 @@ class Upload(_message.Message):
     def __init__(self, url: _Optional[str] = ..., method: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Analysis(_message.Message):
-    __slots__ = ("analysis_id", "image_id", "state", "progress", "stage", "question", "create_time", "complete_time", "failure", "result", "image_url", "thumbnail_url", "feedback")
+    __slots__ = ("analysis_id", "image_id", "state", "progress", "stage", "question", "create_time", "complete_time", "failure", "result", "image_url", "thumbnail_url", "feedback", "region_code")
     ANALYSIS_ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class Analysis(_message.Message):
     IMAGE_URL_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_URL_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     analysis_id: str
     image_id: str
     state: AnalysisState
@@ -87,7 +88,8 @@ class Analysis(_message.Message):
     image_url: str
     thumbnail_url: str
     feedback: Feedback
-    def __init__(self, analysis_id: _Optional[str] = ..., image_id: _Optional[str] = ..., state: _Optional[_Union[AnalysisState, str]] = ..., progress: _Optional[int] = ..., stage: _Optional[str] = ..., question: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[AnalysisResult, _Mapping]] = ..., image_url: _Optional[str] = ..., thumbnail_url: _Optional[str] = ..., feedback: _Optional[_Union[Feedback, _Mapping]] = ...) -> None: ...
+    region_code: str
+    def __init__(self, analysis_id: _Optional[str] = ..., image_id: _Optional[str] = ..., state: _Optional[_Union[AnalysisState, str]] = ..., progress: _Optional[int] = ..., stage: _Optional[str] = ..., question: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[AnalysisResult, _Mapping]] = ..., image_url: _Optional[str] = ..., thumbnail_url: _Optional[str] = ..., feedback: _Optional[_Union[Feedback, _Mapping]] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class Feedback(_message.Message):
     __slots__ = ("correct", "comment", "true_material", "true_category", "true_item_id", "update_time")
@@ -116,7 +118,7 @@ class Failure(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AnalysisResult(_message.Message):
-    __slots__ = ("material", "item_id", "item_name", "category_major", "category_middle", "confidence", "follow_up_question", "advice", "rule_id", "source_url", "provider", "cached", "bin", "model", "prompt_version")
+    __slots__ = ("material", "item_id", "item_name", "category_major", "category_middle", "confidence", "follow_up_question", "advice", "rule_id", "source_url", "provider", "cached", "bin", "model", "prompt_version", "region_name")
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +134,7 @@ class AnalysisResult(_message.Message):
     BIN_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REGION_NAME_FIELD_NUMBER: _ClassVar[int]
     material: _recycle_info_pb2.Material
     item_id: str
     item_name: str
@@ -147,7 +150,8 @@ class AnalysisResult(_message.Message):
     bin: str
     model: str
     prompt_version: str
-    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., confidence: _Optional[float] = ..., follow_up_question: _Optional[str] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., provider: _Optional[str] = ..., cached: _Optional[bool] = ..., bin: _Optional[str] = ..., model: _Optional[str] = ..., prompt_version: _Optional[str] = ...) -> None: ...
+    region_name: str
+    def __init__(self, material: _Optional[_Union[_recycle_info_pb2.Material, str]] = ..., item_id: _Optional[str] = ..., item_name: _Optional[str] = ..., category_major: _Optional[str] = ..., category_middle: _Optional[str] = ..., confidence: _Optional[float] = ..., follow_up_question: _Optional[str] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ..., rule_id: _Optional[str] = ..., source_url: _Optional[str] = ..., provider: _Optional[str] = ..., cached: _Optional[bool] = ..., bin: _Optional[str] = ..., model: _Optional[str] = ..., prompt_version: _Optional[str] = ..., region_name: _Optional[str] = ...) -> None: ...
 
 class Advice(_message.Message):
     __slots__ = ("steps", "warnings", "text", "provider", "model", "prompt_version", "fallback_reason")
@@ -186,16 +190,18 @@ class CreateImageResponse(_message.Message):
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
 
 class CreateAnalysisRequest(_message.Message):
-    __slots__ = ("image_id", "question", "request_id", "language_code")
+    __slots__ = ("image_id", "question", "request_id", "language_code", "region_code")
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
+    REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     image_id: str
     question: str
     request_id: str
     language_code: str
-    def __init__(self, image_id: _Optional[str] = ..., question: _Optional[str] = ..., request_id: _Optional[str] = ..., language_code: _Optional[str] = ...) -> None: ...
+    region_code: str
+    def __init__(self, image_id: _Optional[str] = ..., question: _Optional[str] = ..., request_id: _Optional[str] = ..., language_code: _Optional[str] = ..., region_code: _Optional[str] = ...) -> None: ...
 
 class CreateAnalysisResponse(_message.Message):
     __slots__ = ("analysis",)
