@@ -20,10 +20,11 @@ from services.chat_llm.embedded import Embedded
 from services.chat_llm.following import Follower
 from services.chat_llm.lookups import TIMEOUT_S, Lookups
 from services.chat_llm.providers import Provider
-from services.chat_llm.rpc import ChatLlm, ChatLlmInternal
+from services.chat_llm.rpc import ChatLlm, ChatLlmInternal, Limits
 from services.kit import cache, config, revocations, server, telemetry
 from services.kit.channel import connect
 from services.kit.database import Database
+from services.kit.quotas import Most
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Config:
     # What one user, and all together, may spend in 24 hours.
     openai_user_tokens: int = 200_000
     openai_all_tokens: int = 10_000_000
+    # Of one user, and of one conversation: what was said and the answers.
+    most_conversations: Most = Most(1_000)
+    most_messages: Most = Most(1_000)
 
     def __post_init__(self):
         if self.model_provider == "openai" and not self.openai_api_key:
@@ -92,11 +96,10 @@ def main() -> None:
     )
     answerer = Answerer(database, board, lookups, providers(settings)).start()
     follower = Follower(board, listener, draining)
+    limits = Limits(settings.most_conversations, settings.most_messages)
+    public = ChatLlm(database, board, follower, lookups, answerer.wake, limits, now)
     services = [
-        (
-            chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server,
-            ChatLlm(database, board, follower, lookups, answerer.wake, now),
-        ),
+        (chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server, public),
         (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(database, board)),
     ]
     streams = server.Pool(

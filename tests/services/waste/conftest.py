@@ -23,9 +23,10 @@ from services.waste.erasure import Eraser
 from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
 from services.waste.removal import Remover
-from services.waste.rpc import UPLOAD_S, Waste
+from services.waste.rpc import UPLOAD_S, Limits, Waste
 from tests.conftest import as_user
 
+LIMITS = Limits(unused_images=8, unused_s=86_400, analyses=40)
 PHOTO = b"not really a photo, but the store does not care" * 10
 WAITS = frozenset(f"/eco2.waste.v1.WasteService/{name}" for name in ("WaitAnalysis", "WatchAnalysis"))
 
@@ -113,8 +114,8 @@ def waste(servers, database, serve, topology):
     eraser = Eraser(store, bucket, board, UPLOAD_S, clock)
     publisher = Publisher(servers.rabbitmq_url, topology, timeout_s=CONFIRM_S - 1)
     relay, draining = Relay(store, publisher, OUTBOX), threading.Event()
-    remover = Remover(store, bucket, UPLOAD_S, clock)
-    public = Waste(store, bucket, board, listener, relay.wake, remover, draining, now)
+    remover = Remover(store, bucket, UPLOAD_S, LIMITS.unused_s, clock)
+    public = Waste(store, bucket, board, listener, relay.wake, remover, LIMITS, draining, now)
     servicer = WasteInternal(store, board, eraser.erase, now)
     channel = serve(
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
