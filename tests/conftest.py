@@ -12,6 +12,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable
+from concurrent import futures
 
 import grpc
 import psycopg
@@ -22,6 +23,7 @@ from psycopg import sql
 import migrations.__main__ as migrations
 from services.kit import channel
 from services.kit.database import Database
+from services.kit.errors import Fault
 from services.kit.server import Server
 from stack import mesh
 from stack.api import Infrastructure, infrastructure
@@ -146,6 +148,23 @@ def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
     while not true():
         assert time.monotonic() < until, f"still not true after {timeout_s} s"
         pause.wait(0.02)
+
+
+def together(count: int, ask: Callable[[], object]) -> list[Fault]:
+    """Ask so many times at once; the Faults that came of it."""
+    start = threading.Barrier(count)
+
+    def one() -> Fault | None:
+        start.wait(10)
+        try:
+            ask()
+        except Fault as fault:
+            return fault
+        return None
+
+    with futures.ThreadPoolExecutor(count) as threads:
+        asked = [threads.submit(one) for _ in range(count)]
+        return [fault for fault in (each.result(30) for each in asked) if fault]
 
 
 @pytest.fixture

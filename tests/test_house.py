@@ -15,10 +15,10 @@ SERVICES = sorted(path.parent.name for path in (CHECKOUT / "services").glob("*/_
 CODE = sorted(path for folder in ("services", "workers", "gateway") for path in (CHECKOUT / folder).rglob("*.py"))
 KIT = {
     *("broker", "cache", "caller", "channel", "chores", "config", "database", "errors", "llm", "objects", "pages"),
-    *("pictures", "requests", "revocations", "server", "telemetry", "tombstones"),
+    *("pictures", "quotas", "requests", "revocations", "server", "telemetry", "tombstones"),
 }
-# One place opens the database, and one has statements that several schemas share.
-SPEAK_SQL = {"services/kit/database.py", "services/kit/tombstones.py"}
+# One place opens the database, and two have statements that several schemas share.
+SPEAK_SQL = {"services/kit/database.py", "services/kit/quotas.py", "services/kit/tombstones.py"}
 
 
 def named(path: Path) -> str:

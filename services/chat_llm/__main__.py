@@ -19,10 +19,11 @@ from services.chat_llm.embedded import Embedded
 from services.chat_llm.following import Follower
 from services.chat_llm.lookups import TIMEOUT_S, Lookups
 from services.chat_llm.providers import Provider
-from services.chat_llm.rpc import ChatLlm, ChatLlmInternal
+from services.chat_llm.rpc import ChatLlm, ChatLlmInternal, Limits
 from services.kit import cache, config, llm, revocations, server, telemetry
 from services.kit.channel import connect
 from services.kit.database import Database
+from services.kit.quotas import Most
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Config(llm.Settings):
     redis_url: str = config.secret()
     # How fast the embedded provider words an answer.
     words_per_s: float = 30.0
+    # Of one user, and of one conversation: what was said and the answers.
+    most_conversations: Most = Most(1_000)
+    most_messages: Most = Most(1_000)
 
 
 def now() -> datetime:
@@ -70,11 +74,10 @@ def main() -> None:
     )
     answerer = Answerer(database, board, lookups, providers(settings)).start()
     follower = Follower(board, listener, draining)
+    limits = Limits(settings.most_conversations, settings.most_messages)
+    public = ChatLlm(database, board, follower, lookups, answerer.wake, limits, now)
     services = [
-        (
-            chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server,
-            ChatLlm(database, board, follower, lookups, answerer.wake, now),
-        ),
+        (chat_llm_pb2_grpc.add_ChatLlmServiceServicer_to_server, public),
         (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(database, board)),
     ]
     streams = server.Pool(

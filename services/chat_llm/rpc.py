@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import uuid_utils.compat as uuids
@@ -15,7 +16,7 @@ from eco2.chat_llm.v1 import internal_pb2, internal_pb2_grpc
 from services.chat_llm import answer_store, facts, intents, live, results, store
 from services.chat_llm.following import Follower
 from services.chat_llm.lookups import Lookups
-from services.kit import pages, telemetry, tombstones
+from services.kit import pages, quotas, telemetry, tombstones
 from services.kit.cache import Board
 from services.kit.caller import get_caller
 from services.kit.database import Database
@@ -29,6 +30,13 @@ _LAST_NUMBER = (1 << 31) - 1
 Now = Callable[[], datetime]
 
 
+class Limits(NamedTuple):
+    """How many conversations a user may have, and how many messages a conversation."""
+
+    conversations: int
+    messages: int
+
+
 class ChatLlm(pb_grpc.ChatLlmServiceServicer):
     """wake: called after a commit that left an answer to be written. now: the time, with its zone."""
 
@@ -39,10 +47,11 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
         follower: Follower,
         lookups: Lookups,
         wake: Callable[[], None],
+        limits: Limits,
         now: Now,
     ):
         self._database, self._board, self._follower, self._lookups = database, board, follower, lookups
-        self._wake, self._now = wake, now
+        self._wake, self._limits, self._now = wake, limits, now
 
     def ListConversations(self, request, context):
         user_id, limit = get_caller(context).user_id, pages.size(request.page_size)
@@ -60,6 +69,7 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
         request_id, digest = _request_id(request), results.request_hash(request)
         with self._database.writing() as tx:
             tombstones.check_alive(tx, user_id)
+            quotas.lock(tx, user_id)
             created = store.create_conversation(
                 tx,
                 conversation_id=conversation_id,
@@ -70,6 +80,8 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
                 now=self._now(),
             )
             if created:
+                count = store.count_conversations(tx, user_id)
+                quotas.check(count, self._limits.conversations, "conversations", "TOO_MANY_CONVERSATIONS")
                 row = store.get_conversation(tx, user_id, conversation_id)
             else:
                 row = store.get_requested_conversation(tx, user_id, request_id)
@@ -85,7 +97,7 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
         user_id, conversation_id = get_caller(context).user_id, UUID(request.conversation_id)
         with self._database.writing() as tx:
             # Locks in the order of EraseUser.
-            store.lock_user(tx, user_id)
+            quotas.lock(tx, user_id)
             store.lock_conversation(tx, user_id, conversation_id)
             under_way = store.find_under_way(tx, conversation_id)
             store.delete_conversation(tx, user_id, conversation_id)
@@ -157,7 +169,7 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
             self._lookups.get_analysis(user_id, request.analysis_id)
         with self._database.writing() as tx:
             tombstones.check_alive(tx, user_id)
-            store.lock_user(tx, user_id)
+            quotas.lock(tx, user_id)
             store.lock_conversation(tx, user_id, conversation_id)
             found = request_id and store.find_requested_message(tx, user_id, conversation_id, request_id)
             if found:
@@ -177,6 +189,9 @@ class ChatLlm(pb_grpc.ChatLlmServiceServicer):
                     request_hash=digest,
                     now=now,
                 )
+                # With the answer; none is deleted alone, so its number counts them.
+                things = "messages in a conversation"
+                quotas.check(number + 1, self._limits.messages, things, "TOO_MANY_MESSAGES")
                 store.update_conversation(tx, conversation_id, results.title(request.content), now)
             message, answer = store.list_exchange(tx, user_id, conversation_id, number)
         if not found:
@@ -216,7 +231,7 @@ class ChatLlmInternal(internal_pb2_grpc.ChatLlmInternalServiceServicer):
         with self._database.writing() as tx:
             tombstones.bury(tx, user_id)
         with self._database.writing() as tx:
-            store.lock_user(tx, user_id)
+            quotas.lock(tx, user_id)
             under_way = store.lock_under_way(tx, user_id)
             removed = tombstones.count_removed(tx, user_id, store.delete_user(tx, user_id))
         for answer in under_way:

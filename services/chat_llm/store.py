@@ -30,6 +30,7 @@ _TOUCH_CONVERSATION = sa.text("""
     UPDATE conversations SET title = CASE WHEN title = '' THEN :title ELSE title END, updated_at = :now
     WHERE id = :conversation_id
 """)
+_COUNT_CONVERSATIONS = sa.text("SELECT count(*) FROM conversations WHERE user_id = :user_id")
 _DELETE_CONVERSATION = sa.text("DELETE FROM conversations WHERE id = :conversation_id AND user_id = :user_id")
 
 _MESSAGE = """
@@ -55,8 +56,6 @@ _CREATE_MESSAGES = sa.text("""
             '{}'),
         (:answer_id, :conversation_id, :number + 1, 'assistant', '', :now, NULL, NULL, NULL, 'QUEUED', :asked)
 """).bindparams(sa.bindparam("asked", type_=JSONB))
-# One user's messages come one after the other here, or two could pass the limit together.
-_LOCK_USER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:user_id, 0))")
 _FIND_UNDER_WAY = sa.text("""
     SELECT id, claim_count FROM messages
     WHERE state IN ('QUEUED', 'RUNNING') AND conversation_id = :conversation_id FOR UPDATE
@@ -110,6 +109,10 @@ def list_conversations(
     return connection.execute(_LIST_CONVERSATIONS, given).all()
 
 
+def count_conversations(tx: sa.Connection, user_id: UUID) -> int:
+    return tx.execute(_COUNT_CONVERSATIONS, {"user_id": user_id}).scalar_one()
+
+
 def update_conversation(tx: sa.Connection, conversation_id: UUID, title: str, now: datetime) -> None:
     """It was spoken in; the title is for one that has none."""
     tx.execute(_TOUCH_CONVERSATION, {"conversation_id": conversation_id, "title": title, "now": now})
@@ -155,11 +158,6 @@ def create_messages(tx: sa.Connection, conversation_id: UUID, **messages: Any) -
     number = tx.execute(_NEXT_NUMBER, {"conversation_id": conversation_id}).scalar_one()
     tx.execute(_CREATE_MESSAGES, {"conversation_id": conversation_id, "number": number} | messages)
     return number
-
-
-def lock_user(tx: sa.Connection, user_id: UUID) -> None:
-    """Nobody else starts an answer of this user until the transaction ends."""
-    tx.execute(_LOCK_USER, {"user_id": str(user_id)})
 
 
 def lock_under_way(tx: sa.Connection, user_id: UUID) -> Sequence[sa.Row]:

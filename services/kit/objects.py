@@ -7,15 +7,42 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import boto3
-from botocore.client import Config
+from botocore import client
 from botocore.exceptions import BotoCoreError, ClientError
 
+from services.kit import config
 from services.kit.errors import NotFound, ResourceExhausted, Unavailable
 
+# How long after a URL to upload to has ended an upload that began in time may still come in.
+LATE = timedelta(minutes=10)
 # Keys a request, with up to two folders each: S3 removes at most 1000 in one.
 _MOST = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What the configuration of a process says of the object store."""
+
+    s3_endpoint_url: str
+    s3_bucket: str
+    s3_region: str
+    s3_access_key_id: str
+    s3_secret_access_key: str = config.secret()
+    # As clients reach it, where that differs.
+    s3_public_url: str = ""
+
+    def bucket(self) -> Bucket:
+        return Bucket(
+            self.s3_endpoint_url,
+            self.s3_bucket,
+            self.s3_region,
+            self.s3_access_key_id,
+            self.s3_secret_access_key,
+            self.s3_public_url,
+        )
 
 
 @dataclass(frozen=True)
@@ -39,14 +66,14 @@ class Bucket:
         secret_access_key: str,
         public_url: str = "",
     ):
-        def client(url: str):
+        def connect(url: str):
             return boto3.client(
                 "s3",
                 endpoint_url=url,
                 region_name=region,
                 aws_access_key_id=access_key_id,
                 aws_secret_access_key=secret_access_key,
-                config=Config(
+                config=client.Config(
                     signature_version="s3v4",
                     s3={"addressing_style": "path"},
                     connect_timeout=2,
@@ -60,8 +87,8 @@ class Bucket:
             )
 
         self._bucket = bucket
-        self._client = client(endpoint_url)
-        self._public = client(public_url) if public_url else self._client
+        self._client = connect(endpoint_url)
+        self._public = connect(public_url) if public_url else self._client
 
     def presign_put(self, key: str, content_type: str, size_bytes: int, sha256: bytes, expires_s: int) -> Put:
         """Key, type, length and checksum are all signed, so that the store itself refuses anything else."""
@@ -132,6 +159,7 @@ class Bucket:
 
     def close(self) -> None:
         self._client.close()
+        self._public.close()
 
     def _pages(self, **options: str) -> Iterator[dict]:
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **options))

@@ -81,6 +81,8 @@ class Server:
             maximum_concurrent_rpcs=256 + 2 * sum(pool.limit for pool in pools),
             options=[
                 ("grpc.so_reuseport", 0),
+                # Past it gRPC itself says RESOURCE_EXHAUSTED, before any code of ours and so without details. The edge
+                # lets no more than 256 KiB through and says the same.
                 ("grpc.max_receive_message_length", 16 << 20),
                 # Whatever Envoy lets through, which is 60 KiB and what it adds; by default 8 KiB are refused by chance.
                 ("grpc.max_metadata_size", 96 << 10),

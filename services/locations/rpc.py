@@ -13,13 +13,12 @@ from eco2.locations.v1 import internal_pb2, internal_pb2_grpc
 from eco2.locations.v1 import locations_pb2 as pb
 from eco2.locations.v1 import locations_pb2_grpc as pb_grpc
 
-from services.kit import pages, tombstones
+from services.kit import pages, quotas, tombstones
 from services.kit.caller import get_caller
 from services.kit.database import Database
 from services.kit.errors import FailedPrecondition, NotFound, invalid, request_id_reused
 from services.locations import earth, hours, regions, store
 
-MOST_PLACES = 100
 WIDEST_M = 50_000
 
 _LAST = UUID(int=(1 << 128) - 1)
@@ -30,10 +29,10 @@ Now = Callable[[], datetime]
 
 
 class Locations(pb_grpc.LocationsServiceServicer):
-    """now: the time, with its zone."""
+    """most: how many places a user may have. now: the time, with its zone."""
 
-    def __init__(self, database: Database, now: Now):
-        self._database, self._now = database, now
+    def __init__(self, database: Database, most: int, now: Now):
+        self._database, self._most, self._now = database, most, now
 
     def ListPlaces(self, request, context):
         user_id, limit = get_caller(context).user_id, pages.size(request.page_size)
@@ -50,13 +49,11 @@ class Locations(pb_grpc.LocationsServiceServicer):
         digest = hashlib.sha256(repr(place).encode()).digest()
         with self._database.writing() as tx:
             tombstones.check_alive(tx, user_id)
-            store.lock_places(tx, user_id)
+            quotas.lock(tx, user_id)
             if request_id and (row := store.find_requested(tx, user_id, request_id)):
                 if bytes(row.request_hash) != digest:
                     raise request_id_reused()
                 return pb.CreatePlaceResponse(place=_place(row))
-            if store.count_places(tx, user_id) >= MOST_PLACES:
-                raise FailedPrecondition(f"there are {MOST_PLACES} places already", reason="TOO_MANY_PLACES")
             store.create_place(
                 tx,
                 place_id=place_id,
@@ -66,6 +63,7 @@ class Locations(pb_grpc.LocationsServiceServicer):
                 now=self._now(),
                 **place,
             )
+            quotas.check(store.count_places(tx, user_id), self._most, "places", "TOO_MANY_PLACES")
             return pb.CreatePlaceResponse(place=_place(store.get_place(tx, user_id, place_id)))
 
     def GetPlace(self, request, context):
@@ -81,7 +79,8 @@ class Locations(pb_grpc.LocationsServiceServicer):
         if "name" in masked and not request.place.name.strip():
             raise invalid("place.name", "must not be empty")
         with self._database.writing() as tx:
-            store.lock_places(tx, user_id)
+            # Two at once would both clear the old default and both set a new one.
+            quotas.lock(tx, user_id)
             row = store.get_place(tx, user_id, place_id)
             place = {name: getattr(request.place if name in masked else row, name) for name in _FIELDS}
             store.update_place(tx, user_id=user_id, place_id=place_id, **place)

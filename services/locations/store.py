@@ -15,9 +15,6 @@ from services.locations import earth, hours
 from services.locations.centers import Center
 from services.locations.embedded import Policy
 
-# Held to the end of the transaction: whoever changes a person's places waits for whoever does. Two at once would else
-# both clear the old default and both set a new one.
-_LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:user_id AS text), 0))")
 _INSERT_PLACE = sa.text("""
     INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, request_id, request_hash,
         created_at)
@@ -135,14 +132,10 @@ class Changes(NamedTuple):
     changed: int
 
 
-def lock_places(tx: sa.Connection, user_id: UUID) -> None:
-    tx.execute(_LOCK, {"user_id": user_id})
-
-
 def create_place(tx: sa.Connection, **place: Any) -> None:
     """place: place_id, user_id, name, address, latitude, longitude, is_default, request_id, request_hash, now.
 
-    The places of the user are locked.
+    The user is locked (kit.quotas).
     """
     if place["is_default"]:
         tx.execute(_CLEAR_DEFAULT, place)
@@ -177,7 +170,7 @@ def list_places(connection: sa.Connection, user_id: UUID, before: UUID, limit: i
 
 
 def update_place(tx: sa.Connection, **place: Any) -> None:
-    """place: place_id, user_id, name, address, latitude, longitude, is_default. The places of the user are locked."""
+    """place: place_id, user_id, name, address, latitude, longitude, is_default. The user is locked (kit.quotas)."""
     if place["is_default"]:
         tx.execute(_CLEAR_DEFAULT, place)
     tx.execute(_UPDATE_PLACE, place)

@@ -10,6 +10,7 @@ from eco2.recycle_info.v1 import internal_pb2_grpc, recycle_info_pb2_grpc
 from services.kit import cache, config, revocations, server, telemetry
 from services.kit.chores import Chore
 from services.kit.database import Database
+from services.kit.quotas import Most
 from services.recycle_info import queries
 from services.recycle_info.embedder import Embedder
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
@@ -23,6 +24,8 @@ class Config:
     redis_url: str = config.secret()
     # How long what people asked is kept.
     query_days: int = 365
+    # Of one user; then the oldest go.
+    most_queries: Most = Most(10_000)
 
 
 def main() -> None:
@@ -33,7 +36,8 @@ def main() -> None:
     database = Database(settings.api_recycle_db_url)
     rules = Rules(database, Embedder())
     following = Chore("imports", rules.refresh, FOLLOW_S).start()
-    asked = queries.Queries(database, lambda: datetime.now(UTC), settings.query_days, wake=lambda: writing.wake())
+    limits = (settings.query_days, settings.most_queries)
+    asked = queries.Queries(database, lambda: datetime.now(UTC), *limits, wake=lambda: writing.wake())
     writing = Chore("queries", asked.write, queries.WRITE_PERIOD_S).start()
     forgetting = Chore("retention", asked.forget, queries.FORGET_PERIOD_S).start()
     services = [

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import uuid_utils.compat as uuids
 
-from services.kit import tombstones
+from services.kit import quotas, tombstones
 from services.kit.database import Database
 from services.kit.errors import Fault
 from services.recycle_info import query_store
@@ -24,12 +24,14 @@ WRITE_PERIOD_S, FORGET_PERIOD_S = 60.0, 600.0
 
 
 class Queries:
-    """wake: called when there is something to write. now: the time, with its zone. days: how long one is kept."""
+    """wake: called when there is something to write. now: the time, with its zone. days: how long one is kept. most:
+    how many of one user are kept, the newest."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime], days: int, wake: Callable[[], None]):
+    def __init__(self, database: Database, now: Callable[[], datetime], days: int, most: int, wake: Callable[[], None]):
         if days < 1:
             raise ValueError("a term is at least one day")
-        self._database, self._now, self._term, self._wake = database, now, timedelta(days=days), wake
+        self._database, self._now, self._wake = database, now, wake
+        self._term, self._most = timedelta(days=days), most
         self._waiting: queue.Queue[dict[str, Any]] = queue.Queue(ROOM)
         self._batch: list[dict[str, Any]] = []
 
@@ -51,7 +53,11 @@ class Queries:
             return False
         with self._database.writing() as tx:
             gone = tombstones.find_buried(tx, {row["user_id"] for row in self._batch})
-            query_store.create_queries(tx, [row for row in self._batch if row["user_id"] not in gone])
+            rows = [row for row in self._batch if row["user_id"] not in gone]
+            users = {row["user_id"] for row in rows}
+            quotas.lock(tx, *users)
+            query_store.create_queries(tx, rows)
+            query_store.delete_beyond(tx, users, self._most)
         self._batch = []
         return not self._waiting.empty()
 

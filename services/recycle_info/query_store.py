@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,15 @@ _LIST = sa.text("""
 _DELETE_OLD = sa.text("""
     DELETE FROM user_queries WHERE id IN (SELECT id FROM user_queries WHERE created_at < :before LIMIT :limit)
 """)
+_DELETE_BEYOND = sa.text("""
+    DELETE FROM user_queries
+    USING unnest(CAST(:users AS uuid[])) AS asking (user_id), LATERAL (
+        SELECT created_at, id FROM user_queries WHERE user_queries.user_id = asking.user_id
+        ORDER BY created_at DESC, id DESC OFFSET :most LIMIT 1
+    ) AS first
+    WHERE user_queries.user_id = asking.user_id
+        AND (user_queries.created_at, user_queries.id) <= (first.created_at, first.id)
+""")
 _DELETE_USER = sa.text("DELETE FROM user_queries WHERE user_id = :user_id")
 
 
@@ -43,6 +52,11 @@ def list_queries(
 
 def delete_old(tx: sa.Connection, before: datetime, limit: int) -> int:
     return tx.execute(_DELETE_OLD, {"before": before, "limit": limit}).rowcount
+
+
+def delete_beyond(tx: sa.Connection, users: Iterable[str], most: int) -> None:
+    """Of each of these users only the newest `most` stay."""
+    tx.execute(_DELETE_BEYOND, {"users": list(users), "most": most})
 
 
 def delete_user(tx: sa.Connection, user_id: UUID) -> int:

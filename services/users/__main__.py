@@ -14,31 +14,27 @@ from services.kit.broker import Inbox, Topology
 from services.kit.channel import connect
 from services.kit.chores import Chore
 from services.kit.database import Database
-from services.kit.objects import Bucket
+from services.kit.objects import Access
+from services.kit.quotas import Most
 from services.users.erasure import Eraser, Targets, sibling
 from services.users.people import TIDY_S, People
 from services.users.rpc import Erasures, Users
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Access):
     listen: str
     auth_target: str
     # Every sibling that keeps something of a user, in the order in which they erase; auth first, since it ends the
     # log-ins.
     erasure_targets: Targets
-    s3_endpoint_url: str
-    s3_bucket: str
-    s3_region: str
-    s3_access_key_id: str
     api_users_db_url: str = config.secret()
     rabbitmq_url: str = config.secret()
     redis_url: str = config.secret()
-    s3_secret_access_key: str = config.secret()
-    # The object store as clients reach it, where that differs.
-    s3_public_url: str = ""
     # Longer than any call at the edge may take.
     erasure_settle_s: float = 12.0
+    # Pictures that a user has announced and not made the avatar; each is forgotten after a day.
+    most_avatars: Most = Most(20)
 
 
 def now() -> datetime:
@@ -49,16 +45,10 @@ def main() -> None:
     telemetry.setup("users")
     settings = config.load(Config)
     database = Database(settings.api_users_db_url, pool_size=8)
-    bucket = Bucket(
-        settings.s3_endpoint_url,
-        settings.s3_bucket,
-        settings.s3_region,
-        settings.s3_access_key_id,
-        settings.s3_secret_access_key,
-        settings.s3_public_url,
-    )
+    bucket = settings.bucket()
     ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
-    people = People(database, bucket, AuthInternalServiceStub(connect(settings.auth_target, timeout_s=3)), now)
+    auth = AuthInternalServiceStub(connect(settings.auth_target, timeout_s=3))
+    people = People(database, bucket, auth, settings.most_avatars, now)
     domains = {domain: sibling(domain, target) for domain, target in settings.erasure_targets.items()}
     domains["users"] = lambda user_id, timeout_s: people.erase(user_id)
     eraser = Eraser(database, domains, settings.erasure_settle_s, now)
@@ -81,6 +71,7 @@ def main() -> None:
         server.Server(settings.listen, services, pools=pools, revocations=ended),
         *(each.close for each in (arrivals, *chores)),
         ended.close,
+        bucket.close,
         database.close,
     )
 

@@ -12,26 +12,31 @@ from eco2.auth.v1.events_pb2 import UserRegistered
 from eco2.auth.v1.internal_pb2 import GetRegistrationRequest
 from eco2.auth.v1.internal_pb2_grpc import AuthInternalServiceStub
 
-from services.kit import tombstones
+from services.kit import quotas, tombstones
 from services.kit.broker import Delivery
 from services.kit.database import Database
 from services.kit.errors import FailedPrecondition, NotFound, ResourceExhausted
-from services.kit.objects import Bucket, Put
+from services.kit.objects import LATE, Bucket, Put
 from services.users import picture, store
 
 UPLOAD_S = 900
-# How long after a URL has ended an upload by it may still come in.
-SLACK = timedelta(minutes=10)
 # A picture that was announced and not confirmed is forgotten.
 FORGOTTEN = timedelta(days=1)
 TIDY_S, BATCH = 60.0, 200
 
 
 class People:
-    """now: the time, with its zone."""
+    """most: how many pictures a user may have announced and not made the avatar. now: the time, with its zone."""
 
-    def __init__(self, database: Database, bucket: Bucket, auth: AuthInternalServiceStub, now: Callable[[], datetime]):
-        self._database, self._bucket, self._auth, self._now = database, bucket, auth, now
+    def __init__(
+        self,
+        database: Database,
+        bucket: Bucket,
+        auth: AuthInternalServiceStub,
+        most: int,
+        now: Callable[[], datetime],
+    ):
+        self._database, self._bucket, self._auth, self._most, self._now = database, bucket, auth, most, now
 
     def keep(self, deliveries: Sequence[Delivery]) -> None:
         """Those of whom auth tells, in any order and any number of times."""
@@ -59,11 +64,16 @@ class People:
         return row
 
     def announce(self, user_id: UUID, content_type: str, size_bytes: int, sha256: bytes) -> tuple[UUID, Put]:
-        """Where to upload a picture. Fails with Unauthenticated (ACCOUNT_ERASED)."""
-        avatar_id = uuids.uuid7()
+        """Where to upload a picture. Fails with Unauthenticated (ACCOUNT_ERASED) and ResourceExhausted
+        (TOO_MANY_UPLOADS)."""
+        avatar_id, now = uuids.uuid7(), self._now()
         with self._database.writing() as tx:
             tombstones.check_alive(tx, user_id)
-            store.create_avatar(tx, avatar_id, user_id, size_bytes, self._now())
+            quotas.lock(tx, user_id)
+            store.create_avatar(tx, avatar_id, user_id, size_bytes, now)
+            unused = store.count_unused(tx, user_id)
+            room_s = (unused.oldest + FORGOTTEN - now).total_seconds() + TIDY_S
+            quotas.check(unused.count, self._most, "pictures that are not shown", "TOO_MANY_UPLOADS", room_s)
         return avatar_id, self._bucket.presign_put(_upload(avatar_id), content_type, size_bytes, sha256, UPLOAD_S)
 
     def show(self, user_id: UUID, avatar_id: UUID) -> None:
@@ -100,7 +110,7 @@ class People:
         with self._database.writing() as tx:
             store.discard_forgotten(tx, now - FORGOTTEN, now)
         with self._database.reading() as connection:
-            ids = store.list_discarded(connection, now - timedelta(seconds=UPLOAD_S) - SLACK, BATCH)
+            ids = store.list_discarded(connection, now - timedelta(seconds=UPLOAD_S) - LATE, BATCH)
         self._remove(ids)
         with self._database.writing() as tx:
             store.delete_avatars(tx, ids)

@@ -43,10 +43,13 @@ _DISCARD_SHOWN = sa.text("""
     WHERE id = (SELECT avatar_id FROM profiles WHERE user_id = :user_id) AND id IS DISTINCT FROM :avatar_id
 """)
 _DISCARD_ALL = sa.text("UPDATE avatars SET user_id = NULL, discarded_at = :now WHERE user_id = :user_id")
-_DISCARD_FORGOTTEN = sa.text("""
+_UNUSED = "NOT EXISTS (SELECT FROM profiles WHERE profiles.user_id = avatars.user_id AND avatar_id = avatars.id)"
+_DISCARD_FORGOTTEN = sa.text(f"""
     UPDATE avatars SET user_id = NULL, discarded_at = :now
-    WHERE user_id IS NOT NULL AND created_at < :before AND NOT EXISTS
-        (SELECT FROM profiles WHERE profiles.user_id = avatars.user_id AND avatar_id = avatars.id)
+    WHERE user_id IS NOT NULL AND created_at < :before AND {_UNUSED}
+""")
+_COUNT_UNUSED = sa.text(f"""
+    SELECT count(*) AS count, min(created_at) AS oldest FROM avatars WHERE user_id = :user_id AND {_UNUSED}
 """)
 _LIST_AVATARS = sa.text("SELECT id FROM avatars WHERE user_id = :user_id")
 _LIST_DISCARDED = sa.text("SELECT id FROM avatars WHERE discarded_at < :before ORDER BY discarded_at LIMIT :most")
@@ -86,6 +89,11 @@ def sync_settings(tx: sa.Connection, user_id: UUID, changes: Mapping[str, Any], 
 
 def create_avatar(tx: sa.Connection, avatar_id: UUID, user_id: UUID, size_bytes: int, now: datetime) -> None:
     tx.execute(_CREATE_AVATAR, {"avatar_id": avatar_id, "user_id": user_id, "size_bytes": size_bytes, "now": now})
+
+
+def count_unused(tx: sa.Connection, user_id: UUID) -> sa.Row:
+    """(count, oldest) of the pictures that a user has announced and not made the avatar."""
+    return tx.execute(_COUNT_UNUSED, {"user_id": user_id}).one()
 
 
 def find_avatar(connection: sa.Connection, user_id: UUID, avatar_id: UUID) -> sa.Row | None:

@@ -14,7 +14,8 @@ from services.kit.broker import Publisher, Relay, Topology
 from services.kit.broker.relay import CONFIRM_S
 from services.kit.chores import Chore
 from services.kit.database import Database
-from services.kit.objects import Bucket
+from services.kit.objects import Access
+from services.kit.quotas import Most
 from services.waste.erasure import SWEEP_S, Eraser
 from services.waste.keys import CANCELLED
 from services.waste.orphans import SWEEP_S as ORPHANS_S
@@ -23,7 +24,7 @@ from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
 from services.waste.removal import SWEEP_S as REMOVAL_S
 from services.waste.removal import Remover
-from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Waste
+from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Limits, Waste
 
 # Progress of analyses: Redis database 1.
 PROGRESS_DB, PROGRESS_CHANNEL, PROGRESS_TTL_S = 1, "eco2.analysis", 86_400
@@ -32,21 +33,23 @@ CANCELLED_MOST = 20_000
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Access):
     listen: str
-    s3_endpoint_url: str
-    s3_bucket: str
-    s3_region: str
-    s3_access_key_id: str
     api_waste_db_url: str = config.secret()
     rabbitmq_url: str = config.secret()
     redis_url: str = config.secret()
-    s3_secret_access_key: str = config.secret()
-    # The object store as clients reach it, where that differs.
-    s3_public_url: str = ""
     # After so many seconds without a word from a worker an analysis begins anew, and after as many again it has FAILED.
     # Longer than all tries of a task: 5 of up to 120 s each, and 156 s between them.
     orphan_after_s: float = 1800.0
+    # Of one user: photos announced and never analysed, and analyses begun a day, by the calendar of Seoul.
+    most_images: Most = Most(100)
+    most_analyses: Most = Most(10_000)
+    # A photo that is not analysed within so many seconds is removed.
+    unused_after_s: float = 86_400.0
+
+    def __post_init__(self):
+        if self.unused_after_s < UPLOAD_S:
+            raise SystemExit(f"configuration: UNUSED_AFTER_S must be at least the {UPLOAD_S} s that an upload may take")
 
 
 def now() -> datetime:
@@ -61,26 +64,22 @@ def main() -> None:
     board = cache.Board(redis, PROGRESS_CHANNEL, PROGRESS_TTL_S)
     listener = cache.Listener(redis, PROGRESS_CHANNEL)
     ended = revocations.Revocations(cache.connect(settings.redis_url, revocations.DB))
-    bucket = Bucket(
-        settings.s3_endpoint_url,
-        settings.s3_bucket,
-        settings.s3_region,
-        settings.s3_access_key_id,
-        settings.s3_secret_access_key,
-        settings.s3_public_url,
-    )
+    bucket = settings.bucket()
     topology = Topology.of(messages_pb2.Stage.DESCRIPTOR)
     publisher = Publisher(settings.rabbitmq_url, topology, name="waste-outbox", timeout_s=CONFIRM_S - 1)
     relay = Relay(database, publisher, OUTBOX)
     eraser = Eraser(database, bucket, board, UPLOAD_S, now)
     sweeping = Chore("late-uploads", eraser.sweep, SWEEP_S)
-    remover = Remover(database, bucket, UPLOAD_S, now)
+    remover = Remover(database, bucket, UPLOAD_S, settings.unused_after_s, now)
     removing = Chore("removals", remover.sweep, REMOVAL_S)
     internal = WasteInternal(database, board, eraser.erase, now)
     orphans = Orphans(database, bucket, FIRST_QUEUE, settings.orphan_after_s, relay.wake, internal.announce, now)
     finding = Chore("orphans", orphans.sweep, min(ORPHANS_S, settings.orphan_after_s))
     cancelled = cache.Trail(redis, CANCELLED, PROGRESS_TTL_S, CANCELLED_MOST)
-    waste = Waste(database, bucket, board, listener, cancelled, internal.announce, relay.wake, remover, draining, now)
+    limits = Limits(settings.most_images, settings.unused_after_s, settings.most_analyses)
+    waste = Waste(
+        database, bucket, board, listener, cancelled, internal.announce, relay.wake, remover, limits, draining, now
+    )
     services = [
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, waste),
         (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, internal),
@@ -108,6 +107,7 @@ def main() -> None:
         publisher.close,
         listener.close,
         ended.close,
+        bucket.close,
         database.close,
     )
 

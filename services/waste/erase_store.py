@@ -32,6 +32,7 @@ _DELETE = tuple(
         "DELETE FROM images WHERE id = ANY(:images)",
     )
 )
+_DELETE_DAYS = sa.text("DELETE FROM analysis_days WHERE user_id = :user_id")
 _DELETE_MESSAGES = sa.text("DELETE FROM outbox WHERE position(convert_to(:user_id, 'UTF8') IN body) > 0")
 
 
@@ -64,6 +65,11 @@ def list_analyses_of(tx: sa.Connection, images: list[UUID]) -> list[UUID]:
 def delete_images(tx: sa.Connection, images: list[UUID], analyses: list[UUID]) -> int:
     """Delete images with their analyses, which must be all that there are. How many rows."""
     return sum(tx.execute(each, {"images": images, "analyses": analyses}).rowcount for each in _DELETE)
+
+
+def delete_days(tx: sa.Connection, user_id: UUID) -> None:
+    """Forget how many analyses a user has begun."""
+    tx.execute(_DELETE_DAYS, {"user_id": user_id})
 
 
 def delete_messages_of(tx: sa.Connection, user_id: UUID) -> int:

@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from services.kit import tombstones
 from services.kit.cache import Board
 from services.kit.database import Database
-from services.kit.objects import Bucket
+from services.kit.objects import LATE, Bucket
 from services.waste import erase_store, removal_store
 from services.waste.keys import THUMBNAIL, UPLOADS, progress_key
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
-# How often late uploads are looked for, while any are possible, and how long after its URL has ended one may still
-# come in.
-SWEEP_S, SLACK = 60.0, timedelta(minutes=10)
+# How often late uploads are looked for, while any are possible.
+SWEEP_S = 60.0
 
 
 class Eraser:
@@ -53,6 +52,7 @@ class Eraser:
         with self._database.writing() as tx:
             # Last, since an analysis of an image can begin as long as there is its row.
             removed = erase_store.delete_messages_of(tx, user_id)
+            erase_store.delete_days(tx, user_id)
             return tombstones.count_removed(tx, user_id, removed)
 
     def sweep(self) -> bool:
@@ -66,7 +66,7 @@ class Eraser:
                     log.info("removed %d late uploads", self._remove_objects(folder))
             with self._database.writing() as tx:
                 # Only those whose last possible upload was there to be seen.
-                erase_store.delete_late_uploads(tx, [hash for hash, until in late.items() if until + SLACK < now])
+                erase_store.delete_late_uploads(tx, [hash for hash, until in late.items() if until + LATE < now])
         return False
 
     def _remove_objects(self, user_id: str) -> int:

@@ -29,6 +29,21 @@ _DELETE_IMAGE = sa.text("""
     INSERT INTO removals (image_id, user_id, s3_key, announced_at) SELECT id, user_id, s3_key, created_at FROM gone
     RETURNING image_id, s3_key
 """)
+_LIST_UNUSED = sa.text("""
+    SELECT id, user_id FROM images
+    WHERE uploaded_at IS NULL AND created_at < now() - make_interval(secs => :unused_s)
+        AND NOT EXISTS (SELECT FROM analyses WHERE image_id = images.id)
+    ORDER BY created_at LIMIT :limit
+""")
+# An analysis that begins holds the row, and marks it.
+_DELETE_UNUSED = sa.text("""
+    WITH unused AS (
+        SELECT id FROM images WHERE id = ANY(:images) AND uploaded_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM images USING unused WHERE images.id = unused.id RETURNING images.id, user_id, s3_key, created_at
+    )
+    INSERT INTO removals (image_id, user_id, s3_key, announced_at) SELECT id, user_id, s3_key, created_at FROM gone
+""")
 _LIST = sa.text("SELECT image_id, s3_key, announced_at FROM removals WHERE image_id > :after ORDER BY 1 LIMIT :limit")
 _LIST_OF = sa.text("SELECT image_id FROM removals WHERE user_id = :user_id")
 _FORGET = sa.text("DELETE FROM removals WHERE image_id = ANY(:images)")
@@ -44,6 +59,16 @@ def delete_analysis(tx: sa.Connection, user_id: UUID, analysis_id: UUID) -> sa.R
     tx.execute(_DELETE, {"analysis_id": analysis_id})
     tx.execute(_DELETE_MESSAGES, {"analysis_id": str(analysis_id)})
     return tx.execute(_DELETE_IMAGE, {"image_id": image_id}).one_or_none()
+
+
+def list_unused(connection: sa.Connection, unused_s: float, limit: int) -> Sequence[sa.Row]:
+    """(id, user_id) of images announced so long ago, by the clock of the database, and not analysed; oldest first."""
+    return connection.execute(_LIST_UNUSED, {"unused_s": unused_s, "limit": limit}).all()
+
+
+def delete_unused(tx: sa.Connection, images: Sequence[UUID]) -> int:
+    """Those of the images that still are not analysed are removals from now on; how many."""
+    return tx.execute(_DELETE_UNUSED, {"images": list(images)}).rowcount
 
 
 def list_removals(connection: sa.Connection, after: UUID, limit: int) -> Sequence[sa.Row]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from threading import Event
+from typing import NamedTuple
 from uuid import UUID
 
 import grpc
@@ -14,7 +15,7 @@ import uuid_utils.compat as uuids
 from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
-from services.kit import pages, telemetry, tombstones
+from services.kit import pages, quotas, telemetry, tombstones
 from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener, Trail
 from services.kit.caller import get_caller
@@ -23,6 +24,7 @@ from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, No
 from services.kit.objects import Bucket
 from services.waste import history_store, removal_store, results, store
 from services.waste.keys import ORIGINAL, progress_key
+from services.waste.removal import SWEEP_S as REMOVAL_S
 from services.waste.removal import Remover
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,14 @@ RECHECK_S, SLICE_S = 2.0, 0.5
 WATCH_S = 300.0
 _EXTENSIONS = {f"image/{kind}": kind for kind in ("png", "webp", "heic", "heif")} | {"image/jpeg": "jpg"}
 FIRST_QUEUE = queue_of(messages_pb2.Stage.DESCRIPTOR, messages_pb2.STAGE_USER_INPUT)
+
+
+class Limits(NamedTuple):
+    """What one user may have: photos announced and never analysed, each for so many seconds; analyses begun a day."""
+
+    unused_images: int
+    unused_s: float
+    analyses: int
 
 
 class Waste(waste_pb2_grpc.WasteServiceServicer):
@@ -50,18 +60,20 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         announce: Callable[[dict[UUID, str]], None],
         wake_relay: Callable[[], None],
         remover: Remover,
+        limits: Limits,
         draining: Event,
         now: Callable[[], datetime],
     ):
         self._database, self._bucket, self._board, self._listener = database, bucket, board, listener
-        self._cancelled, self._announce = cancelled, announce
-        self._wake_relay, self._remover, self._draining, self._now = wake_relay, remover, draining, now
+        self._cancelled, self._announce, self._wake_relay = cancelled, announce, wake_relay
+        self._remover, self._limits, self._draining, self._now = remover, limits, draining, now
 
     def CreateImage(self, request, context):
         user_id, image_id, now = get_caller(context).user_id, uuids.uuid7(), self._now()
         key = ORIGINAL.format(user_id=user_id, image_id=image_id, extension=_EXTENSIONS[request.content_type])
         with self._database.writing() as tx:
             tombstones.check_alive(tx, user_id)
+            quotas.lock(tx, user_id)
             store.create_image(
                 tx,
                 image_id=image_id,
@@ -72,6 +84,10 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
                 sha256=request.sha256,
                 now=now,
             )
+            unused = store.count_unused(tx, user_id)
+            room_s = (unused.oldest - now).total_seconds() + self._limits.unused_s + REMOVAL_S
+            things = "photos that are not analysed"
+            quotas.check(unused.count, self._limits.unused_images, things, "TOO_MANY_UPLOADS", room_s)
         put = self._bucket.presign_put(key, request.content_type, request.size_bytes, request.sha256, UPLOAD_S)
         expire = now + timedelta(seconds=UPLOAD_S)
         return waste_pb2.CreateImageResponse(
@@ -123,6 +139,10 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
                 store.update_uploaded(tx, image.id, now)
                 store.create_message(tx, FIRST_QUEUE, job.SerializeToString(), telemetry.request_id(), now)
                 row = store.get_analysis(tx, user_id, UUID(job.analysis_id))
+                # Last, since this row is the user's own, and others of theirs wait for it.
+                today = store.count_analysis(tx, user_id)
+                things = "analyses a day"
+                quotas.check(today.count, self._limits.analyses, things, "TOO_MANY_ANALYSES", today.left_s)
             else:
                 row = store.get_requested(tx, user_id, request_id)
         if created:

@@ -29,6 +29,18 @@ _INSERT_IMAGE = sa.text("""
 _GET_IMAGE = sa.text("""
     SELECT id, s3_key, size_bytes, uploaded_at FROM images WHERE id = :image_id AND user_id = :user_id
 """)
+_COUNT_UNUSED = sa.text("""
+    SELECT count(*) AS count, min(created_at) AS oldest FROM images WHERE user_id = :user_id AND uploaded_at IS NULL
+""")
+# Of two transactions that began on either side of midnight the earlier may come last.
+_COUNT_ANALYSIS = sa.text("""
+    INSERT INTO analysis_days AS kept (user_id, day, count)
+    VALUES (:user_id, CAST(now() AT TIME ZONE 'Asia/Seoul' AS date), 1)
+    ON CONFLICT (user_id) DO UPDATE SET day = greatest(kept.day, excluded.day),
+        count = CASE WHEN kept.day < excluded.day THEN 1 ELSE kept.count + 1 END
+    RETURNING count, CAST(extract(epoch FROM (CAST(day + 1 AS timestamp) AT TIME ZONE 'Asia/Seoul') - now()) AS float)
+        AS left_s
+""")
 _MARK_UPLOADED = sa.text("UPDATE images SET uploaded_at = :now WHERE id = :image_id AND uploaded_at IS NULL")
 _INSERT_ANALYSIS = sa.text("""
     INSERT INTO analyses (id, user_id, image_id, question, language, region_code, request_id, request_hash, created_at)
@@ -109,6 +121,19 @@ def get_image(connection: sa.Connection, user_id: UUID, image_id: UUID) -> sa.Ro
     if row is None:
         raise _no_image(image_id)
     return row
+
+
+def count_unused(tx: sa.Connection, user_id: UUID) -> sa.Row:
+    """(count, oldest) of the images that a user has announced and not had analysed."""
+    return tx.execute(_COUNT_UNUSED, {"user_id": user_id}).one()
+
+
+def count_analysis(tx: sa.Connection, user_id: UUID) -> sa.Row:
+    """Count one more of a user: (count, left_s), which is how many today has had, in Seoul, and when it ends.
+
+    Whoever counts for the same user waits until this transaction ends.
+    """
+    return tx.execute(_COUNT_ANALYSIS, {"user_id": user_id}).one()
 
 
 def update_uploaded(tx: sa.Connection, image_id: UUID, now: datetime) -> None:

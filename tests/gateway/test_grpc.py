@@ -190,10 +190,14 @@ def test_open_reflection_streams_leave_health_alone(edge, channel):
         assert list(stream) == []
 
 
-def test_a_native_message_is_no_larger_than_a_rest_body(edge, stub):
-    with pytest.raises(grpc.RpcError) as caught:
-        get(stub, edge, "a" * (1 << 20))
-    assert "Payload Too Large" in caught.value.details()
+def test_a_native_message_is_no_larger_than_a_rest_body(edge, channel, stub):
+    service = "/eco2.waste.v1.WasteService"
+    for call in (channel.unary_unary(f"{service}/GetAnalysis"), channel.unary_stream(f"{service}/WatchAnalysis")):
+        for size in (300 << 10, 17 << 20):
+            with pytest.raises(grpc.RpcError) as caught:
+                list(call(bytes(size), metadata=as_token(edge.key.token()), timeout=20))
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert caught.value.details() == "the request body is larger than 256 KiB"
     # What is within it arrives, and is refused by the service.
     with pytest.raises(grpc.RpcError) as caught:
         get(stub, edge, "a" * (200 << 10))

@@ -6,8 +6,9 @@ import uuid
 
 import pytest
 
+from services.kit import config
 from services.kit.errors import NotFound, ResourceExhausted, Unavailable
-from services.kit.objects import Bucket
+from services.kit.objects import Access, Bucket
 
 
 @pytest.fixture
@@ -36,6 +37,15 @@ def test_what_is_kept_is_read_listed_and_removed(bucket, folder):
     assert list(bucket.list_keys(folder)) == list(bucket.list_folders(folder)) == []
     assert bucket.find_size(one) is None
     assert bucket.delete([]) == 0
+
+
+def test_a_configuration_gives_the_bucket_and_what_clients_see_of_it(servers, folder):
+    given = {f"S3_{name.removeprefix('s3_').upper()}": value for name, value in vars(servers.s3).items()}
+    opened = config.load(Access, given | {"S3_PUBLIC_URL": "https://photos.example"}).bucket()
+    opened.put(f"{folder}a", b"1", "text/plain")
+    assert opened.presign_get(f"{folder}a", 60).startswith("https://photos.example/")
+    assert opened.find_size(f"{folder}a") == 1
+    opened.close()
 
 
 def test_what_is_not_there_or_too_large_is_said_so(bucket, folder):

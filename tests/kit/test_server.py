@@ -222,6 +222,15 @@ def test_health_says_serving_and_then_not(serve):
         watch.cancel()
 
 
+def test_a_message_past_the_limit_is_resource_exhausted(serve):
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{serve(lambda: None).port}") as plain,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        plain.unary_unary(GET)(bytes(17 << 20), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 @pytest.mark.parametrize("data", [b"\xff", b"\x0a\x01\xff"], ids=["no message", "text that is not UTF-8"])
 def test_what_cannot_be_read_is_the_callers_mistake(serve, data):
     with (

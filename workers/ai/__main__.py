@@ -13,7 +13,7 @@ from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 from services.kit import cache, config, llm, telemetry
 from services.kit.broker import Topology
 from services.kit.channel import connect
-from services.kit.objects import Bucket
+from services.kit.objects import Access
 from workers import process, progress
 from workers.ai import answers
 from workers.ai.analyze_vision import AnalyzeVision
@@ -29,33 +29,22 @@ THREADS = {"embedded": 2, "openai": 16}
 
 
 @dataclass(frozen=True)
-class Config(llm.Settings):
+class Config(Access, llm.Settings):
     listen: str
     journal_dir: Path
     waste_target: str
     tasks_target: str
     recycle_info_target: str
     backbone_path: Path
-    s3_endpoint_url: str
-    s3_bucket: str
-    s3_region: str
-    s3_access_key_id: str
     rabbitmq_url: str = config.secret()
     redis_url: str = config.secret()
-    s3_secret_access_key: str = config.secret()
 
 
 def main() -> None:
     telemetry.setup("worker-ai")
     settings = config.load(Config)
     journal = Journal(settings.journal_dir)
-    objects = Bucket(
-        settings.s3_endpoint_url,
-        settings.s3_bucket,
-        settings.s3_region,
-        settings.s3_access_key_id,
-        settings.s3_secret_access_key,
-    )
+    objects = settings.bucket()
     if settings.provider == "openai":
         # Only here, as in Settings.connect.
         from workers.ai.openai_provider import Provider

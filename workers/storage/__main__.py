@@ -13,7 +13,7 @@ from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 from services.kit import cache, config, telemetry
 from services.kit.broker import Topology
 from services.kit.channel import connect
-from services.kit.objects import Bucket
+from services.kit.objects import Access
 from workers import process, progress
 from workers.cancellations import Cancellations
 from workers.journal import Journal
@@ -24,31 +24,20 @@ from workers.storage.rule_retriever import RuleRetriever
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Access):
     listen: str
     journal_dir: Path
     waste_target: str
     tasks_target: str
     recycle_info_target: str
-    s3_endpoint_url: str
-    s3_bucket: str
-    s3_region: str
-    s3_access_key_id: str
     rabbitmq_url: str = config.secret()
     redis_url: str = config.secret()
-    s3_secret_access_key: str = config.secret()
 
 
 def main() -> None:
     telemetry.setup("worker-storage")
     settings = config.load(Config)
-    objects = Bucket(
-        settings.s3_endpoint_url,
-        settings.s3_bucket,
-        settings.s3_region,
-        settings.s3_access_key_id,
-        settings.s3_secret_access_key,
-    )
+    objects = settings.bucket()
     uploader = ImageUploader(objects)
     retriever = RuleRetriever(RecycleInfoInternalServiceStub(connect(settings.recycle_info_target, timeout_s=3)))
     redis = cache.connect(settings.redis_url, progress.DB)

@@ -26,7 +26,7 @@ from services.chat_llm.answering import Answerer
 from services.chat_llm.embedded import Embedded
 from services.chat_llm.following import Follower
 from services.chat_llm.lookups import Lookups
-from services.chat_llm.rpc import ChatLlm, ChatLlmInternal
+from services.chat_llm.rpc import ChatLlm, ChatLlmInternal, Limits
 from services.kit import cache, server
 from services.kit.channel import connect
 from services.kit.database import Database
@@ -43,6 +43,7 @@ from tests.conftest import as_user
 
 STREAMS = frozenset(f"/eco2.chat_llm.v1.ChatLlmService/{name}" for name in ("CreateMessage", "WatchMessage"))
 # Beside the city hall of Seoul.
+LIMITS = Limits(conversations=20, messages=60)
 CITY_HALL = pb.Coordinates(latitude=37.5663, longitude=126.9779)
 
 
@@ -63,7 +64,7 @@ class Siblings:
         with self.locations.writing() as tx:
             places_store.sync_centers(tx, places.load_centers(), now())
             places_store.sync_policies(tx, places.load_policies())
-        catalogue, queries = Rules(rules, Embedder()), Queries(rules, now, 365, wake=lambda: None)
+        catalogue, queries = Rules(rules, Embedder()), Queries(rules, now, 365, 100, wake=lambda: None)
         board = cache.Board(redis, "test.unused", 60)
         self.rules = rules
         self._servers = {
@@ -255,7 +256,7 @@ def start(database, redis, siblings, serve, monkeypatch):
         )
         answerer = Answerer(db, board, lookups, providers or [Embedded(words_per_s)]).start()
         draining = threading.Event()
-        public = ChatLlm(db, board, Follower(board, listener, draining), lookups, answerer.wake, now)
+        public = ChatLlm(db, board, Follower(board, listener, draining), lookups, answerer.wake, LIMITS, now)
         channel = serve(
             (pb_grpc.add_ChatLlmServiceServicer_to_server, public),
             (internal_pb2_grpc.add_ChatLlmInternalServiceServicer_to_server, ChatLlmInternal(db, board)),

@@ -11,6 +11,8 @@ from eco2.locations.v1 import internal_pb2_grpc, locations_pb2_grpc
 from services.kit.database import Database
 from services.locations.rpc import Locations, LocationsInternal
 
+MOST = 10
+
 
 @dataclasses.dataclass
 class House:
@@ -26,7 +28,7 @@ def house(database, serve) -> House:
     db = database("locations")
     made = House(None, None, db)
     channel = serve(
-        (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations(db, lambda: made.now)),
+        (locations_pb2_grpc.add_LocationsServiceServicer_to_server, Locations(db, MOST, lambda: made.now)),
         (internal_pb2_grpc.add_LocationsInternalServiceServicer_to_server, LocationsInternal(db, lambda: made.now)),
     )
     made.public = locations_pb2_grpc.LocationsServiceStub(channel)

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from eco2.locations.v1 import internal_pb2
 from eco2.locations.v1 import locations_pb2 as pb
 
-from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
-from services.locations.rpc import MOST_PLACES
-from tests.conftest import as_user
+from services.kit.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
+from tests.conftest import as_user, together
+from tests.services.locations.conftest import MOST
 
 USER, OTHER = uuid.uuid4(), uuid.uuid4()
 HOME = {"name": "집", "address": "서울특별시 마포구 월드컵로 212", "latitude": 37.5663, "longitude": 126.9017}
@@ -113,19 +113,16 @@ def test_the_same_request_makes_one_place(house):
     assert create(house, OTHER, request_id=request_id).place_id != made.place_id
 
 
-def test_there_is_a_most(house):
-    with house.database.writing() as tx:
-        tx.execute(
-            sa.text(
-                "INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, created_at)"
-                " SELECT gen_random_uuid(), :user_id, 'n', 'a', 37, 127, false, now() FROM generate_series(1, :most)"
-            ),
-            {"user_id": USER, "most": MOST_PLACES},
-        )
-    with pytest.raises(FailedPrecondition) as caught:
-        create(house)
-    assert caught.value.reason == "TOO_MANY_PLACES"
+def test_there_is_a_most_however_many_are_saved_at_once(house):
+    first = create(house)
+    refused = together(MOST + 2, lambda: create(house, is_default=True))
+    assert [(type(fault), fault.reason, fault.metadata) for fault in refused] == [
+        (ResourceExhausted, "TOO_MANY_PLACES", {"most": str(MOST)})
+    ] * 3
+    assert [len(listed(house)), sum(place.is_default for place in listed(house))] == [MOST, 1]
     create(house, OTHER)
+    house.public.DeletePlace(pb.DeletePlaceRequest(place_id=first.place_id), metadata=as_user(USER))
+    create(house)
 
 
 def test_a_deleted_place_is_gone(house):

@@ -61,7 +61,7 @@ def embedder() -> Embedder:
 def house(database, serve, embedder) -> House:
     db = database("recycle_info")
     rules = Rules(db, embedder)
-    servicer = RecycleInfo(db, rules, Queries(db, lambda: datetime.now(UTC), 365, wake=lambda: None))
+    servicer = RecycleInfo(db, rules, Queries(db, lambda: datetime.now(UTC), 365, 100, wake=lambda: None))
     channel = serve((recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, servicer))
     return House(db, rules, recycle_info_pb2_grpc.RecycleInfoServiceStub(channel))
 

@@ -17,7 +17,7 @@ from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
 from services.recycle_info.rules import Rules
-from tests.conftest import as_user
+from tests.conftest import as_user, together
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def recycle_info(database, serve):
     """(public stub, internal stub, Database, Queries)."""
     db = database("recycle_info")
     rules = Rules(db, Embedder())
-    queries = Queries(db, lambda: datetime.now(UTC), 365, wake=lambda: None)
+    queries = Queries(db, lambda: datetime.now(UTC), 365, 100, wake=lambda: None)
     channel = serve(
         (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(db, rules, queries)),
         (internal_pb2_grpc.add_RecycleInfoInternalServiceServicer_to_server, RecycleInfoInternal(rules, db)),
@@ -396,11 +396,31 @@ def test_who_is_erased_has_asked_nothing_and_nothing_comes_late(recycle_info):
             assert not [row for row in rows if str(user) in row]
 
 
+def test_only_the_newest_of_one_user_are_kept_however_many_write_at_once(recycle_info):
+    public, _, db, _ = recycle_info
+    user, other, now = uuid4(), uuid4(), datetime.now(UTC)
+    hours = iter(range(100))
+    writers = [Queries(db, lambda: now - timedelta(hours=next(hours)), 365, 3, wake=lambda: None) for _ in range(4)]
+    for number in range(20):
+        writers[number % 4].keep(user, f"{number} hours ago", {"language_code": "en"})
+    writers[0].keep(other, "one", {"language_code": "en"})
+    ready = iter(writers)
+    assert not together(4, lambda: next(ready).write())
+    left = {
+        who: [
+            each.question
+            for each in public.ListQueries(recycle_info_pb2.ListQueriesRequest(), metadata=as_user(who)).queries
+        ]
+        for who in (user, other)
+    }
+    assert left == {user: ["0 hours ago", "1 hours ago", "2 hours ago"], other: ["one"]}
+
+
 def test_what_was_asked_long_ago_is_forgotten(recycle_info):
     public, _, db, queries = recycle_info
     user, now = uuid4(), datetime.now(UTC)
     for days in (364, 366):
-        old = Queries(db, lambda days=days: now - timedelta(days=days), 365, wake=lambda: None)
+        old = Queries(db, lambda days=days: now - timedelta(days=days), 365, 100, wake=lambda: None)
         old.keep(user, f"{days} days ago", {"language_code": "en"})
         old.close()
     assert not queries.forget()

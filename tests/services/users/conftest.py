@@ -29,7 +29,7 @@ from tests.conftest import as_user
 from tests.services.auth.conftest import build
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-SETTLE_S = 12.0
+SETTLE_S, MOST = 12.0, 6
 
 
 class Clock:
@@ -126,7 +126,7 @@ def users(servers, postgres, database_name, database, serve, clock):
     bucket = Bucket(**vars(servers.s3))
     parts = build(auth, servers.redis_url, clock)
     channel = serve(*parts.services)
-    people = People(own, bucket, internal_pb2_grpc.AuthInternalServiceStub(channel), clock)
+    people = People(own, bucket, internal_pb2_grpc.AuthInternalServiceStub(channel), MOST, clock)
     domains = {"users": lambda user_id, timeout_s: people.erase(user_id)}
     eraser = Eraser(own, domains, SETTLE_S, clock)
     channel = serve(

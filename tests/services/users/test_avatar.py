@@ -12,9 +12,10 @@ from eco2.users.v1 import users_pb2 as pb
 from PIL import Image
 
 from services.kit import errors
+from services.kit.objects import LATE
 from services.users import people, picture
-from tests.conftest import as_user
-from tests.services.users.conftest import photo, put
+from tests.conftest import as_user, together
+from tests.services.users.conftest import MOST, photo, put
 
 # XResolution, PhotometricInterpretation and DocumentName, of types they cannot have; each breaks Pillow differently.
 ODD_TAGS = {"type": (0x11A, 1, 1), "lookup": (0x106, 3, 2), "attribute": (0x10D, 11, 1)}
@@ -118,7 +119,7 @@ def test_a_picture_that_was_replaced_or_taken_down_leaves_the_store_once_its_upl
     assert users.confirm(user_id, second).avatar_url
     users.people.tidy()
     assert users.objects(first) == {"avatar.jpg"}
-    users.clock.advance(seconds=people.UPLOAD_S + people.SLACK.total_seconds() + 1)
+    users.clock.advance(seconds=people.UPLOAD_S + LATE.total_seconds() + 1)
     users.people.tidy()
     assert users.objects(first) == set()
     assert users.objects(second) == {"avatar.jpg"}
@@ -128,6 +129,22 @@ def test_a_picture_that_was_replaced_or_taken_down_leaves_the_store_once_its_upl
     users.people.tidy()
     assert users.objects(second) == set()
     assert users.owner.execute("SELECT count(*) FROM users.avatars").fetchone() == (0,)
+
+
+def test_there_is_a_most_of_pictures_that_are_not_shown(users):
+    user_id, other = users.register("mina"), users.register("jun")
+    shown = users.upload(user_id, photo())
+    users.confirm(user_id, shown)
+    users.clock.advance(hours=1)
+    refused = together(MOST + 2, lambda: users.announce(user_id, photo()))
+    day = people.FORGOTTEN.total_seconds() + people.TIDY_S
+    assert [(type(fault), fault.reason, fault.retry_after_s, fault.metadata) for fault in refused] == [
+        (errors.ResourceExhausted, "TOO_MANY_UPLOADS", day, {"most": str(MOST)})
+    ] * 2
+    users.announce(other, photo())
+    users.clock.advance(seconds=day)
+    users.people.tidy()
+    users.announce(user_id, photo())
 
 
 def test_a_picture_that_nobody_confirmed_is_forgotten(users):

@@ -24,9 +24,10 @@ from services.waste.orphans import Orphans
 from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
 from services.waste.removal import Remover
-from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Waste
+from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Limits, Waste
 from tests.conftest import as_user
 
+LIMITS = Limits(unused_images=8, unused_s=86_400, analyses=40)
 PHOTO = b"not really a photo, but the store does not care" * 10
 # After so long without a word an analysis counts as an orphan.
 SILENT_S = 1800.0
@@ -117,10 +118,12 @@ def waste(servers, database, serve, topology):
     eraser = Eraser(store, bucket, board, UPLOAD_S, clock)
     publisher = Publisher(servers.rabbitmq_url, topology, timeout_s=CONFIRM_S - 1)
     relay, draining = Relay(store, publisher, OUTBOX), threading.Event()
-    remover = Remover(store, bucket, UPLOAD_S, clock)
+    remover = Remover(store, bucket, UPLOAD_S, LIMITS.unused_s, clock)
     cancelled = cache.Trail(redis, f"test:{uuids.uuid7()}", 60, 1000)
     servicer = WasteInternal(store, board, eraser.erase, now)
-    public = Waste(store, bucket, board, listener, cancelled, servicer.announce, relay.wake, remover, draining, now)
+    public = Waste(
+        store, bucket, board, listener, cancelled, servicer.announce, relay.wake, remover, LIMITS, draining, now
+    )
     channel = serve(
         (waste_pb2_grpc.add_WasteServiceServicer_to_server, public),
         (internal_pb2_grpc.add_WasteInternalServiceServicer_to_server, servicer),

@@ -6,6 +6,7 @@ import io
 import threading
 import uuid
 from concurrent import futures
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from eco2.waste.v1 import internal_pb2, waste_pb2
 from PIL import Image
 
 from services.kit import errors
+from services.kit.objects import LATE
 from services.waste import erase_store, erasure
 from services.waste.rpc import UPLOAD_S
 from tests.conftest import as_user
@@ -161,11 +163,11 @@ def test_what_is_uploaded_late_is_swept_until_no_url_works_any_more(waste, user_
     assert objects(waste, user_id) == set()
     assert waste.bucket.find_size(thumbnail_key(job)) is None
     assert len(objects(waste, bystander)) == 1
-    waste.clock.ahead += erasure.SLACK
+    waste.clock.ahead += LATE
     waste.eraser.sweep()
     with waste.database.reading() as connection:
         assert len(erase_store.list_late_uploads(connection)) == 1
-    waste.clock.ahead += erasure.timedelta(seconds=UPLOAD_S + 1)
+    waste.clock.ahead += timedelta(seconds=UPLOAD_S + 1)
     waste.eraser.sweep()
     with waste.database.reading() as connection:
         assert not erase_store.list_late_uploads(connection)

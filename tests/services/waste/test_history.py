@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +11,8 @@ from eco2.recycle_info.v1.recycle_info_pb2 import MATERIAL_GLASS, MATERIAL_PAPER
 from eco2.waste.v1 import internal_pb2, waste_pb2
 
 from services.kit import errors
-from services.waste import history_store, removal
+from services.kit.objects import LATE
+from services.waste import history_store
 from services.waste.rpc import UPLOAD_S
 from tests.conftest import as_user
 from tests.services.waste.conftest import PHOTO, put
@@ -268,7 +269,7 @@ def test_what_is_uploaded_after_the_deletion_is_swept_until_no_url_works_any_mor
     assert len(objects(waste, user_id)) == 1
     assert get(waste, user_id, bystander.analysis_id).state == QUEUED
     assert made.image_id in rows(waste)
-    waste.clock.ahead += removal.SLACK + removal.timedelta(seconds=UPLOAD_S + 1)
+    waste.clock.ahead += LATE + timedelta(seconds=UPLOAD_S + 1)
     waste.remover.sweep()
     assert made.image_id not in rows(waste)
 

@@ -25,7 +25,8 @@ class Rules:
     """recycle_info as it is, at `target`."""
 
     def __init__(self, database):
-        rules, queries = InForce(database, Embedder()), Queries(database, lambda: datetime.now(UTC), 365, lambda: None)
+        rules = InForce(database, Embedder())
+        queries = Queries(database, lambda: datetime.now(UTC), 365, 100, lambda: None)
         self._internal = RecycleInfoInternal(rules, database)
         self.keys = set(rules.current.items)
         services = [

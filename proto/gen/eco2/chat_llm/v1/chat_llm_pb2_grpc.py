@@ -111,7 +111,8 @@ class ChatLlmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateConversation(self, request, context):
-        """Fails with ALREADY_EXISTS (REQUEST_ID_REUSED) when the request_id was used for another body.
+        """Fails with ALREADY_EXISTS (REQUEST_ID_REUSED) when the request_id was used for another body, and RESOURCE_EXHAUSTED
+        (TOO_MANY_CONVERSATIONS) past 1,000 (MOST_CONVERSATIONS), until one is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +145,8 @@ class ChatLlmServiceServicer:
         15 s by a message without text. The same request_id and body again follow the same answer, from its beginning.
         Fails with NOT_FOUND (CONVERSATION_NOT_FOUND, ANALYSIS_NOT_FOUND), FAILED_PRECONDITION (ANSWER_UNDER_WAY: this
         conversation's last answer has not ended; ANALYSIS_NOT_FINISHED), ALREADY_EXISTS (REQUEST_ID_REUSED) and
-        RESOURCE_EXHAUSTED (TOO_MANY_ANSWERS: five of this user are under way; TOO_MANY_STREAMS: nothing was stored).
+        RESOURCE_EXHAUSTED (TOO_MANY_ANSWERS: five of this user are under way; TOO_MANY_MESSAGES: the conversation would
+        have more than 1,000 with the answers (MOST_MESSAGES), begin another; TOO_MANY_STREAMS: nothing was stored).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +176,7 @@ class ChatLlmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateFeedback(self, request, context):
-        """Keeps what the user says of an answer; a second call replaces the first.
+        """Keeps what the user says of an answer; a second call replaces the first, so there is one for each answer.
         Fails with NOT_FOUND (MESSAGE_NOT_FOUND) and FAILED_PRECONDITION (NOT_AN_ANSWER, ANSWER_UNDER_WAY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

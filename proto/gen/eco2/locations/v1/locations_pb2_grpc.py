@@ -101,8 +101,8 @@ class LocationsServiceServicer:
 
     def CreatePlace(self, request, context):
         """Saves a place. One that becomes the default takes that from the one before.
-        Fails with FAILED_PRECONDITION (TOO_MANY_PLACES) past 100, and ALREADY_EXISTS (REQUEST_ID_REUSED) when the
-        request_id was used for another body.
+        Fails with RESOURCE_EXHAUSTED (TOO_MANY_PLACES) past 100 (MOST_PLACES), until one is deleted, and ALREADY_EXISTS
+        (REQUEST_ID_REUSED) when the request_id was used for another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

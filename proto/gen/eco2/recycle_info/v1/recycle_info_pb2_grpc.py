@@ -105,8 +105,8 @@ class RecycleInfoServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQueries(self, request, context):
-        """What the caller has asked, newest first. A question is there moments after its answer; one that could not be kept
-        is missing.
+        """What the caller has asked, newest first, as far as it is kept: the newest 10,000 (MOST_QUERIES) of a year
+        (QUERY_DAYS). A question is there moments after its answer; one that could not be kept is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -127,7 +127,9 @@ class UsersServiceServicer:
 
     def CreateAvatar(self, request, context):
         """Announces a picture and returns where to PUT it. The store accepts exactly the announced type, length and checksum,
-        until the URL ends. ConfirmAvatar makes it the avatar.
+        until the URL ends. ConfirmAvatar makes it the avatar; one that it does not within a day is removed.
+        Fails with RESOURCE_EXHAUSTED (TOO_MANY_UPLOADS, until the oldest is removed) when 20 of the caller's pictures are
+        announced and not the avatar (MOST_AVATARS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -101,7 +101,9 @@ class WasteServiceServicer:
 
     def CreateImage(self, request, context):
         """Announces a photo and returns where to PUT it. The store accepts exactly the announced type, length and
-        checksum, until the URL ends.
+        checksum, until the URL ends. A photo that is not analysed within a day is removed.
+        Fails with RESOURCE_EXHAUSTED (TOO_MANY_UPLOADS, until the oldest is removed) when 100 of the caller's photos are not
+        analysed (MOST_IMAGES, UNUSED_AFTER_S).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,8 +111,9 @@ class WasteServiceServicer:
 
     def CreateAnalysis(self, request, context):
         """Starts an analysis of an uploaded photo, or of one analysed before with another question.
-        Fails with NOT_FOUND (IMAGE_NOT_FOUND), FAILED_PRECONDITION (IMAGE_NOT_UPLOADED) and, for a request_id used
-        with another body, ALREADY_EXISTS (REQUEST_ID_REUSED).
+        Fails with NOT_FOUND (IMAGE_NOT_FOUND), FAILED_PRECONDITION (IMAGE_NOT_UPLOADED), for a request_id used with
+        another body ALREADY_EXISTS (REQUEST_ID_REUSED) and, past 10,000 a day in Seoul (MOST_ANALYSES), those that were
+        deleted included, RESOURCE_EXHAUSTED (TOO_MANY_ANALYSES, until midnight).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +177,8 @@ class WasteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateFeedback(self, request, context):
-        """Keeps what the user says of an answer, for later training too; a second call replaces the first.
+        """Keeps what the user says of an answer, for later training too; a second call replaces the first, so there is one
+        for each analysis.
         Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and FAILED_PRECONDITION (ANALYSIS_NOT_FINISHED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
