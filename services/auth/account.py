@@ -17,7 +17,7 @@ from services.auth.throttle import Throttle
 from services.kit import pages
 from services.kit.caller import client_address, get_caller
 from services.kit.database import Database
-from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 
 # For how long after a log-in somebody may add a way to log in. A token that was stolen later gains no lasting entrance.
 FRESH = timedelta(minutes=15)
@@ -132,6 +132,9 @@ class Account(pb_grpc.AccountServiceServicer):
         provider, subject = kept["provider"], kept["subject"]
         with self._db.writing() as tx:
             identity_store.lock_user(tx, caller.user_id)
+            # A reset of the password may have come first, by whom the account is taken back from the caller.
+            if store.find_beginning(tx, caller.user_id, caller.session_id) is None:
+                raise Unauthenticated("this log-in has ended; log in again", reason="SESSION_ENDED")
             linked = [row for row in identity_store.list_accounts(tx, caller.user_id) if row.provider == provider]
             if not linked:
                 identity_store.create_account(tx, caller.user_id, provider, subject, now)

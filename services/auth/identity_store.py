@@ -36,6 +36,11 @@ _LOCK = (
 _DELETE_ACCOUNTS = sa.delete(_accounts).where(
     _accounts.c.user_id == sa.bindparam("user_id"), _accounts.c.provider == sa.bindparam("provider")
 )
+_DELETE_UNPROVEN = sa.delete(_accounts).where(
+    _accounts.c.user_id == sa.bindparam("user_id"),
+    _users.c.id == _accounts.c.user_id,
+    _users.c.email_verified_at.is_(None),
+)
 _STOP_LINKING = sa.update(_users).where(_users.c.id == sa.bindparam("of")).values(links_by_email=False)
 
 
@@ -79,3 +84,8 @@ def delete_accounts(tx: sa.Connection, user_id: UUID, provider: str) -> None:
     """Those at one provider; and from now on none becomes the user's by its address."""
     tx.execute(_DELETE_ACCOUNTS, {"user_id": user_id, "provider": provider})
     tx.execute(_STOP_LINKING, {"of": user_id})
+
+
+def delete_unproven_accounts(tx: sa.Connection, user_id: UUID) -> None:
+    """All of a user whose address nobody has shown to be theirs until now."""
+    tx.execute(_DELETE_UNPROVEN, {"user_id": user_id})

@@ -130,6 +130,9 @@ class Auth(pb_grpc.AuthServiceServicer):
         with self._db.writing() as tx:
             user_id = reset_store.use_reset(tx, tokens.digest(request.token), now)
             if user_id is not None:
+                # Whoever registered with an address that is not theirs has no way back in when its owner comes.
+                identity_store.lock_user(tx, user_id)
+                identity_store.delete_unproven_accounts(tx, user_id)
                 store.reset_password(tx, user_id, password_hash, now)
                 ended = store.revoke_sessions(tx, user_id, now)
         if user_id is None:

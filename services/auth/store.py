@@ -110,7 +110,9 @@ _LIST_SESSIONS_AFTER = _LIST_SESSIONS.where(
     < sa.tuple_(sa.bindparam("created_at"), sa.bindparam("id", type_=sa.Uuid))
 )
 _FIND_BEGINNING = sa.select(_sessions.c.created_at).where(
-    _sessions.c.id == sa.bindparam("session_id", type_=sa.Uuid), _sessions.c.user_id == sa.bindparam("user_id")
+    _sessions.c.id == sa.bindparam("session_id", type_=sa.Uuid),
+    _sessions.c.user_id == sa.bindparam("user_id"),
+    _sessions.c.revoked_at.is_(None),
 )
 _LIST_REVOKED = sa.select(_sessions.c.id).where(_sessions.c.revoked_at > sa.bindparam("since"))
 _CREATE_REFRESH_TOKEN = postgresql.insert(_refresh_tokens).on_conflict_do_nothing(index_elements=["token"])
@@ -229,7 +231,7 @@ def list_sessions(
 
 
 def find_beginning(tx: sa.Connection, user_id: UUID, session_id: UUID | None) -> datetime | None:
-    """When a user's session began: when they last showed who they are in it."""
+    """When a user's session began, which is when they showed who they are; None when it has ended."""
     return tx.execute(_FIND_BEGINNING, {"user_id": user_id, "session_id": session_id}).scalar_one_or_none()
 
 

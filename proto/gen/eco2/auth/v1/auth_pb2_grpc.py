@@ -130,9 +130,10 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetPassword(self, request, context):
-        """Sets a new password with the token of a mailed link, which works once, and ends every session of the account. Fails
+        """Sets a new password with the token of a mailed link, which works once, and ends every session of the account. The
+        first time that somebody shows so that the address is theirs, it also unlinks every provider. Fails
         with FAILED_PRECONDITION (RESET_TOKEN_INVALID) when the token is unknown, was used or is older than 30 minutes, and
-        with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS).
+        with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS, TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
