@@ -3,13 +3,16 @@
 import secrets
 from concurrent import futures
 
+import psycopg
 import pytest
 from eco2.auth.v1 import account_pb2 as pb
 from eco2.auth.v1 import auth_pb2
+from uuid_utils.compat import uuid7
 
-from services.auth import tokens
+from services.auth import reset_store, tokens
 from services.kit import errors
 from services.kit.cache import connect
+from tests.conftest import eventually
 from tests.services.auth.conftest import bearing, login, refresh, register
 from tests.services.auth.test_leaving import erase
 from tests.services.auth.test_sign_in import APP, begin, finish, sign_in, user_id
@@ -17,6 +20,7 @@ from tests.services.auth.test_sign_in import fakes as fakes
 from tests.services.auth.test_sign_in import replica as replica
 from tests.services.auth.test_sign_in import start_with as start_with
 
+NEW = "a better password"
 VERIFIER = secrets.token_urlsafe(48)
 
 
@@ -251,3 +255,42 @@ def test_nothing_that_is_kept_meanwhile_names_the_user(replica, fakes, mina, red
         assert 0 < redis.ttl(key) <= 600
     assert len(kept) == 2
     assert not any(mina.user.user_id in each or code in each for each in kept)
+
+
+def test_whose_address_it_is_gets_an_account_that_nobody_else_signs_in_to(replica, fakes, mina, owner, clock):
+    """Somebody registers with Mina's address before her, and links an account of their own to come back by."""
+    fakes["kakao"].person["email"] = "thief@elsewhere.test"
+    link_whole(replica, fakes["kakao"], mina.tokens)
+    thief = user_id(sign_in(replica, fakes["kakao"]))
+    for kept in ([], ["kakao"]):
+        reset_by_mail(replica, owner, clock)
+        given = login(replica.auth, password=NEW).tokens
+        assert linked(replica, given) == kept
+        # Linked by herself this time: at the next reset it is hers.
+        if not kept:
+            assert user_id(sign_in(replica, fakes["kakao"])) != thief
+            fakes["kakao"].person["sub"] = "mina"
+            link_whole(replica, fakes["kakao"], given)
+
+
+def reset_by_mail(replica, owner, clock) -> None:
+    """As whoever reads Mina's mail."""
+    token, now = secrets.token_urlsafe(), clock.now
+    [mine] = owner.execute("SELECT id FROM auth.users WHERE username = 'mina'").fetchone()
+    with replica.db.writing() as tx:
+        reset_store.create_reset(tx, uuid7(), tokens.digest(token), "", now, now + tokens.RESET_LIFETIME)
+    owner.execute("UPDATE auth.password_resets SET user_id = %s WHERE used_at IS NULL", [mine])
+    replica.auth.ResetPassword(auth_pb2.ResetPasswordRequest(token=token, new_password=NEW))
+
+
+def test_a_link_that_waits_for_a_reset_to_end_links_nothing(replica, fakes, mina, postgres, database_name):
+    code = come_back(replica, fakes["google"], link(replica, mina.tokens))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(postgres.url(database_name)) as reset, futures.ThreadPoolExecutor(1) as thread:
+        reset.execute("SELECT 1 FROM auth.users FOR UPDATE")
+        asked = thread.submit(confirm, replica, mina.tokens, code)
+        eventually(lambda: reset.execute(waiting).fetchone() == (1,))
+        reset.execute("UPDATE auth.sessions SET revoked_at = now()")
+        reset.commit()
+        assert asked.exception(30).reason == "SESSION_ENDED"
+        assert reset.execute("SELECT count(*) FROM auth.social_accounts").fetchone() == (0,)
