@@ -8,10 +8,12 @@ import hmac
 import json
 import socket
 
+import grpc
 import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from eco2.recycle_info.v1 import recycle_info_pb2, recycle_info_pb2_grpc
 
 from tests.conftest import eventually
 from tests.gateway.backends import ABSENT
@@ -237,3 +239,25 @@ def ended(heard: bytes) -> bool:
             return True
         at += 9 + int.from_bytes(heard[at : at + 3], "big")
     return not heard
+
+
+def test_a_request_that_is_small_only_while_it_is_packed_reaches_nobody(edge):
+    # Four megabytes in four kilobytes.
+    request = recycle_info_pb2.AskRequest(question="x" * (4 << 20))
+    metadata = [("authorization", f"Bearer {edge.key.token()}")]
+    with edge.channel() as channel:
+        ask = recycle_info_pb2_grpc.RecycleInfoServiceStub(channel).Ask
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(request, metadata=metadata, compression=compression, timeout=20)
+            said = (grpc.StatusCode.UNIMPLEMENTED, "requests must not be compressed")
+            assert (caught.value.code(), caught.value.details()) == said
+        plain = recycle_info_pb2.AskRequest(question="병?")
+        assert (
+            ask(plain, metadata=metadata, compression=grpc.Compression.NoCompression, timeout=20).answer.text == "병?"
+        )
+        # Nor does it by a path of REST.
+        as_rest = channel.unary_unary("/api/v1/recycle-info:ask", recycle_info_pb2.AskRequest.SerializeToString)
+        with pytest.raises(grpc.RpcError) as caught:
+            as_rest(request, metadata=metadata, compression=grpc.Compression.Gzip, timeout=20)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
