@@ -9,6 +9,10 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+# The page has no script, and nobody else's page has it.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_HEADERS = {"cache-control": "public, max-age=300", "content-security-policy": _POLICY}
+
 
 class Documents:
     """A WSGI application: the two pages of an OpenAPI document; all else is `otherwise`'s."""
@@ -25,7 +29,7 @@ class Documents:
         if request.method not in ("GET", "HEAD") or request.path not in self._pages:
             return self._otherwise(environ, start_response)
         text, kind = self._pages[request.path]
-        response = Response(text, content_type=kind, headers={"cache-control": "public, max-age=300"})
+        response = Response(text, content_type=kind, headers=_HEADERS)
         response.add_etag()
         return response.make_conditional(request)(environ, start_response)
 

@@ -44,6 +44,10 @@ _KNOWN: dict[str, Schema] = {
     ".google.protobuf.Value": {},
     ".google.protobuf.Empty": {"type": "object"},
 }
+_ABOUT = (
+    "How to throw a thing away. What an operation does not have is refused in a query, and dropped without a word in a"
+    " body."
+)
 _ERROR: Schema = {
     "description": "google.rpc.Status; the first detail is an ErrorInfo with a reason.",
     "type": "object",
@@ -173,7 +177,7 @@ def make(descriptor_set: bytes, version: str) -> Schema:
                     paths.setdefault(path, {})[verb] = made
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Eco²", "version": version, "description": "How to throw a thing away."},
+        "info": {"title": "Eco²", "version": version, "description": _ABOUT},
         "security": [{"bearer": []}],
         "paths": dict(sorted(paths.items())),
         "components": {

@@ -50,6 +50,7 @@ _HTTP_STATUS = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
+_OURS = Fault("something went wrong on our side")
 
 
 class LogIn:
@@ -90,6 +91,10 @@ class LogIn:
             return _failed(NotFound(message, reason="PATH_NOT_FOUND"))
         except Fault as fault:
             return _failed(fault)
+        except Exception:
+            # Not to the HTTP server, which would say it in its own words.
+            log.exception("%s %s failed", request.method, request.path)
+            return _say(_OURS, 500)
 
     def _start(self, request: Request, provider: str) -> Response:
         if request.args.get("code_challenge_method", "S256") != "S256":
@@ -181,10 +186,11 @@ def _token(request: Request) -> str:
     if request.content_length:
         try:
             body = json.loads(request.get_data())
-        except ValueError:
+        except (ValueError, RecursionError):
+            # Not JSON, or so deep that it is meant to harm.
             body = None
         given = body.get("refresh_token", "") if isinstance(body, dict) else None
-        if not isinstance(given, str):
+        if not isinstance(given, str) or not given.isascii():
             message = "the body is not the JSON of this call"
             raise InvalidArgument(message, reason="MALFORMED_REQUEST", violations=(("", message),))
         if given:
@@ -212,9 +218,12 @@ def _message(message) -> dict:
 
 
 def _failed(fault: Fault) -> Response:
-    status = _HTTP_STATUS.get(fault.code)
-    if status is None:
-        log.error("a call of ours failed", exc_info=fault)
-        fault, status = Fault("something went wrong on our side"), 500
+    if fault.code in _HTTP_STATUS:
+        return _say(fault, _HTTP_STATUS[fault.code])
+    log.error("a call of ours failed", exc_info=fault)
+    return _say(_OURS, 500)
+
+
+def _say(fault: Fault, status: int) -> Response:
     details = dict(to_status(fault).trailing_metadata)["grpc-status-details-bin"]
     return _json(_message(status_pb2.Status.FromString(details)), status)

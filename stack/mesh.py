@@ -59,7 +59,7 @@ MODEL_SETTINGS = (
 PASSED_ON_TO_AUTH = (
     *("SMTP_HOST", "SMTP_PORT", "SMTP_SECURITY", "SMTP_USERNAME", "SMTP_PASSWORD", "MAIL_FROM", "PASSWORD_RESET_PAGE"),
     *("OAUTH_PROVIDERS", "OAUTH_REDIRECT_URIS", "LOGIN_ACCOUNT_LIMIT", "LOGIN_ADDRESS_LIMIT", "RESET_ACCOUNT_LIMIT"),
-    *("RESET_ADDRESS_LIMIT", "SIGN_IN_ADDRESS_LIMIT"),
+    *("RESET_ADDRESS_LIMIT", "SIGN_IN_ADDRESS_LIMIT", "REGISTER_ADDRESS_LIMIT"),
 )
 
 
@@ -164,6 +164,8 @@ def service(home: Home, ports: Ports, name: str) -> Part:
             "JWT_AUDIENCE": JWT_AUDIENCE,
             "REFRESH_TOKEN_KEY_FILE": str(home.path / "secrets/refresh-token-key"),
             "PUBLIC_URL": public_url(ports),
+            # On one machine all who register have one address, those that a load is made of among them.
+            "REGISTER_ADDRESS_LIMIT": "100000/3600",
             **{name: os.environ[name] for name in PASSED_ON_TO_AUTH if name in os.environ},
         }
     if name == "users":

@@ -11,6 +11,7 @@ from services.auth import mailer, rpc, states, tokens
 from services.auth.account import Account
 from services.auth.chores import Herald, Purge
 from services.auth.internal import AuthInternal
+from services.auth.journeys import Journeys
 from services.auth.keys import KeyRing, SigningKeys
 from services.auth.outbox import EVENTS, OUTBOX
 from services.auth.providers import Providers
@@ -41,12 +42,14 @@ class Config:
     refresh_token_key: tokens.TokenKey = config.secret()
     # For how many seconds a new key is shown before it signs: longer than those who verify keep what they were shown.
     jwt_key_ahead_s: int = 360
-    # How many wrong passwords, requests for a mail, or sign-ins begun at a provider, in how many seconds.
+    # How many wrong passwords, requests for a mail, sign-ins begun at a provider, or registrations, and in how many
+    # seconds.
     login_account_limit: Limit = Limit("10/900")
     login_address_limit: Limit = Limit("300/900")
     reset_account_limit: Limit = Limit("3/3600")
     reset_address_limit: Limit = Limit("60/3600")
     sign_in_address_limit: Limit = Limit("300/900")
+    register_address_limit: Limit = Limit("1000/3600")
     # The mail relay; without a host there is no reset by mail.
     smtp_host: str = ""
     smtp_port: int = 587
@@ -79,6 +82,7 @@ def main() -> None:
         settings.reset_account_limit,
         settings.reset_address_limit,
         settings.sign_in_address_limit,
+        settings.register_address_limit,
     )
     throttle = Throttle(cache.connect(settings.redis_url, THROTTLE_DB), limits)
     ring = KeyRing(db, settings.jwt_key, timedelta(seconds=settings.jwt_key_ahead_s), now)
@@ -100,22 +104,15 @@ def main() -> None:
     mails = Chore("mails", resets.send if settings.smtp_host else lambda: False, period_s=5).start()
     waiting = states.States(cache.connect(settings.redis_url, revocations.DB))
     auth = rpc.Auth(db, ring, sessions, throttle, waiting, resets if settings.smtp_host else None, mails.wake, now)
-    sign_in = SignIn(
-        db,
-        sessions,
-        throttle,
-        waiting,
-        settings.oauth_providers,
-        f"{settings.public_url}/api/v1/auth/oauth/{{provider}}/callback",
-        settings.oauth_redirect_uris,
-        now,
-    )
+    callback = f"{settings.public_url}/api/v1/auth/oauth/{{provider}}/callback"
+    journeys = Journeys(throttle, waiting, settings.oauth_providers, callback, settings.oauth_redirect_uris)
+    account = Account(db, sessions, throttle, waiting, journeys, now)
     publisher = Publisher(settings.rabbitmq_url, EVENTS, name="auth-outbox", timeout_s=CONFIRM_S - 1)
     outbox = Relay(db, publisher, OUTBOX).start()
     services = [
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
-        (account_pb2_grpc.add_AccountServiceServicer_to_server, Account(db, sessions, throttle, now)),
-        (internal_pb2_grpc.add_SignInInternalServiceServicer_to_server, sign_in),
+        (account_pb2_grpc.add_AccountServiceServicer_to_server, account),
+        (internal_pb2_grpc.add_SignInInternalServiceServicer_to_server, SignIn(db, sessions, waiting, journeys, now)),
         (internal_pb2_grpc.add_AuthInternalServiceServicer_to_server, AuthInternal(db, sessions)),
     ]
     server.run(

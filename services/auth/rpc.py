@@ -17,7 +17,7 @@ from services.auth.throttle import Throttle
 from services.kit import telemetry
 from services.kit.caller import client_address
 from services.kit.database import Database
-from services.kit.errors import FailedPrecondition, Unauthenticated
+from services.kit.errors import FailedPrecondition, NotFound, Unauthenticated
 from services.kit.server import Pool
 
 # A hash takes 20 ms of a core: never on the threads that answer the other calls. As many as are hashed in about a
@@ -56,6 +56,8 @@ class Auth(pb_grpc.AuthServiceServicer):
         self._states, self._resets, self._wake, self._clock = states, resets, wake, clock
 
     def Register(self, request, context):
+        # Each try counts: one that fails tells which names and addresses are taken.
+        self._throttle.take(self._throttle.register(client_address(context)))
         # Before the transaction, which would otherwise hold a connection meanwhile.
         with passwords.turn:
             password_hash = passwords.hash_password(request.password)
@@ -76,14 +78,17 @@ class Auth(pb_grpc.AuthServiceServicer):
             right = passwords.verify(found and found.password_hash, request.password)
             renewed = right and passwords.outdated(found.password_hash) and passwords.hash_password(request.password)
         if not right:
-            raise Unauthenticated("unknown user or wrong password", reason="BAD_CREDENTIALS")
+            raise _bad_credentials()
         self._throttle.forget(account)
         self._throttle.give_back(address)
         now = self._clock()
-        with self._db.writing() as tx:
-            if renewed:
-                store.replace_password(tx, found.id, found.password_hash, renewed)
-            given = self._sessions.begin(tx, found.id, Device.of(context), now)
+        try:
+            with self._db.writing() as tx:
+                if renewed:
+                    store.replace_password(tx, found.id, found.password_hash, renewed)
+                given = self._sessions.begin(tx, found.id, Device.of(context), now)
+        except NotFound as gone:
+            raise _bad_credentials() from gone
         return pb.LoginResponse(user=user_of(found), tokens=given)
 
     def Refresh(self, request, context):
@@ -125,6 +130,9 @@ class Auth(pb_grpc.AuthServiceServicer):
         with self._db.writing() as tx:
             user_id = reset_store.use_reset(tx, tokens.digest(request.token), now)
             if user_id is not None:
+                # Whoever registered with an address that is not theirs has no way back in when its owner comes.
+                identity_store.lock_user(tx, user_id)
+                identity_store.delete_unproven_accounts(tx, user_id)
                 store.reset_password(tx, user_id, password_hash, now)
                 ended = store.revoke_sessions(tx, user_id, now)
         if user_id is None:
@@ -138,19 +146,26 @@ class Auth(pb_grpc.AuthServiceServicer):
         kept = self._states.take("code", request.code)
         if kept is None or kept["challenge"] != tokens.challenge(request.code_verifier):
             raise Unauthenticated("the code is not valid; sign in again", reason="SIGN_IN_CODE_INVALID")
-        now = self._clock()
-        with self._db.writing() as tx:
-            user_id = identity_store.find_user(tx, kept["provider"], kept["subject"])
-            found = user_id and store.find_user_by_id(tx, user_id)
-            given = self._sessions.begin(tx, found.id, Device.of(context), now) if found else None
-        if found is None:
-            raise Unauthenticated("the account is gone", reason="SIGN_IN_CODE_INVALID")
+        try:
+            with self._db.writing() as tx:
+                user_id = identity_store.find_user(tx, kept["provider"], kept["subject"])
+                found = user_id and store.find_user_by_id(tx, user_id)
+                if not found:
+                    raise NotFound("nobody signs in with this any more")
+                given = self._sessions.begin(tx, found.id, Device.of(context), self._clock())
+        except NotFound as gone:
+            message = "the account was erased, or the provider unlinked, meanwhile"
+            raise Unauthenticated(message, reason="SIGN_IN_CODE_INVALID") from gone
         return pb.ExchangeSignInResponse(user=user_of(found), tokens=given)
 
     def GetJwks(self, request, context):
         keys = self._ring.jwks
         context.send_initial_metadata(_JWKS_CACHED)
         return pb.GetJwksResponse(keys=[pb.Jwk(**jwk) for jwk in keys])
+
+
+def _bad_credentials() -> Unauthenticated:
+    return Unauthenticated("unknown user or wrong password", reason="BAD_CREDENTIALS")
 
 
 def user_of(row) -> pb.User:

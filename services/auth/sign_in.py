@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -14,101 +11,68 @@ from eco2.auth.v1 import internal_pb2 as pb
 from eco2.auth.v1 import internal_pb2_grpc as pb_grpc
 
 from services.auth import identity_store, store
-from services.auth.providers import Identity, Providers
+from services.auth.journeys import Journeys
+from services.auth.providers import Identity
 from services.auth.sessions import Device, Sessions
 from services.auth.states import States
-from services.auth.throttle import Throttle
 from services.kit import telemetry
 from services.kit.database import Database
-from services.kit.errors import AlreadyExists, FailedPrecondition, Unauthenticated, Unavailable, invalid
+from services.kit.errors import AlreadyExists, NotFound
 from services.kit.server import Pool
 
 # Each waits for a provider, for nine seconds at most.
 SIGN_INS = Pool(frozenset({"/eco2.auth.v1.SignInInternalService/FinishSignIn"}), limit=32, reason="TOO_MANY_SIGN_INS")
-# Of two first sign-ins of one person at once the second finds what the first has made.
+# Of two first sign-ins of one person at once the second finds what the first has made; and who was found may be erased
+# before they are linked.
 ATTEMPTS = 3
-# A path of this site. To a browser `//host` and `/\host` are other sites, also with a tab in between.
-_LOCAL = re.compile(r"/(?![/\\])[!-~]*")
 
 
 class SignIn(pb_grpc.SignInInternalServiceServicer):
-    """callback: the URL that providers send people back to, with {provider} in it. pages: the URLs outside this site
-    that people may be taken on to. clock: the present time, aware."""
+    """clock: the present time, aware."""
 
     def __init__(
-        self,
-        db: Database,
-        sessions: Sessions,
-        throttle: Throttle,
-        states: States,
-        providers: Providers,
-        callback: str,
-        pages: tuple[str, ...],
-        clock: Callable[[], datetime],
+        self, db: Database, sessions: Sessions, states: States, journeys: Journeys, clock: Callable[[], datetime]
     ):
-        self._db, self._sessions, self._throttle, self._states = db, sessions, throttle, states
-        self._providers, self._callback, self._pages, self._clock = providers, callback, pages, clock
+        self._db, self._sessions, self._states, self._journeys, self._clock = db, sessions, states, journeys, clock
 
     def StartSignIn(self, request, context):
-        provider = self._providers.get(request.provider)
-        self._check(request)
-        self._throttle.take(self._throttle.sign_in(request.address))
-        nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        kept = {
-            "provider": request.provider,
-            "nonce": nonce,
-            "verifier": verifier,
-            "page": request.redirect_uri or "/",
-            "challenge": request.code_challenge,
-            "browser": "" if request.code_challenge else _digest(request.browser),
-        }
-        state = self._states.put("state", kept)
-        url = provider.authorization_url(state, nonce, verifier, self._callback.format(provider=request.provider))
+        url = self._journeys.begin(
+            request.provider,
+            request.redirect_uri,
+            request.address,
+            challenge=request.code_challenge,
+            browser=request.browser,
+        )
         return pb.StartSignInResponse(authorization_url=url)
 
     def FinishSignIn(self, request, context):
-        provider = self._providers.get(request.provider)
-        kept = self._states.take("state", request.state)
-        # Somebody else's sign-in, begun in another browser, must not become this one's.
-        if (
-            kept is None
-            or kept["provider"] != request.provider
-            or (kept["browser"] and not hmac.compare_digest(kept["browser"], _digest(request.browser)))
-        ):
-            raise FailedPrecondition("this sign-in is not under way; begin again", reason="SIGN_IN_STATE_INVALID")
-        answer = pb.FinishSignInResponse(redirect_uri=kept["page"])
-        if not request.code:
-            answer.failure = "SIGN_IN_DENIED"
+        arrival = self._journeys.end(request.provider, request.state, request.code, request.browser)
+        answer = pb.FinishSignInResponse(redirect_uri=arrival.page)
+        identity = arrival.identity
+        if identity is None:
+            answer.failure = arrival.failure
             return answer
-        callback = self._callback.format(provider=request.provider)
+        # Not the user's id, which must be nowhere once the user has been erased.
+        kept = {"provider": identity.provider, "subject": identity.subject, "challenge": arrival.challenge}
+        if arrival.session:
+            # Linked when the session that began says so (AccountService.ConfirmIdentity): whoever was led here by
+            # somebody else's link has linked nothing.
+            answer.code = self._states.put("link", kept, arrival.session)
+            return answer
         try:
-            identity = provider.identify(request.code, request.state, kept["nonce"], kept["verifier"], callback)
-        except (Unauthenticated, Unavailable) as fault:
-            # People are taken back to where they came from, and told there.
-            answer.failure = fault.reason
-            return answer
-        user_id = self._user_of(identity)
-        if kept["challenge"]:
-            # Not the user's id, which must be nowhere once the user has been erased.
-            whose = {"provider": identity.provider, "subject": identity.subject}
-            answer.code = self._states.put("code", whose | {"challenge": kept["challenge"]})
-        else:
+            user_id = self._user_of(identity)
+            if arrival.challenge:
+                answer.code = self._states.put("code", kept)
+                return answer
             with self._db.writing() as tx:
                 device = Device(request.user_agent, request.address)
                 answer.tokens.CopyFrom(self._sessions.begin(tx, user_id, device, self._clock()))
+        except NotFound as fault:
+            answer.failure = fault.reason
         return answer
 
-    def _check(self, request) -> None:
-        page = request.redirect_uri
-        local = _LOCAL.fullmatch(page)
-        if request.code_challenge and page not in self._pages:
-            raise invalid("redirect_uri", "is none of those that apps may be sent to")
-        if page and not local and page not in self._pages:
-            raise invalid("redirect_uri", "is neither a path of this site nor a page that is allowed")
-        if not request.code_challenge and not request.browser:
-            raise invalid("browser", "is needed where there is no code_challenge")
-
     def _user_of(self, identity: Identity) -> UUID:
+        """Fails with NotFound (ACCOUNT_ERASED)."""
         for attempt in range(ATTEMPTS):
             with self._db.reading() as tx:
                 known = identity_store.find_user(tx, identity.provider, identity.subject)
@@ -116,7 +80,7 @@ class SignIn(pb_grpc.SignInInternalServiceServicer):
                 return known
             try:
                 return self._create(identity)
-            except AlreadyExists:
+            except (AlreadyExists, NotFound):
                 if attempt == ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
@@ -127,7 +91,8 @@ class SignIn(pb_grpc.SignInInternalServiceServicer):
             owner = identity_store.find_owner(tx, identity.email) if identity.email else None
             # Here both sides have shown that the address is theirs. An account whose address nobody has verified may
             # have been made by someone else, to lie in wait for this person; it keeps it, and this one goes without.
-            if owner and owner.email_verified_at:
+            # So does one whose owner has unlinked something: what they took away does not come back by itself.
+            if owner and owner.email_verified_at and owner.links_by_email:
                 user_id = owner.id
             else:
                 email = None if owner else identity.email
@@ -137,7 +102,3 @@ class SignIn(pb_grpc.SignInInternalServiceServicer):
                 )
             identity_store.create_account(tx, user_id, identity.provider, identity.subject, now)
         return user_id
-
-
-def _digest(browser: str) -> str:
-    return hashlib.sha256(browser.encode()).hexdigest()

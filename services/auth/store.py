@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
 from services.kit.database import violated
-from services.kit.errors import AlreadyExists, Unauthenticated
+from services.kit.errors import AlreadyExists, NotFound
 
 _users = sa.table(
     "users", *map(sa.column, ("id", "username", "email", "password_hash", "created_at", "email_verified_at"))
@@ -109,6 +109,11 @@ _LIST_SESSIONS_AFTER = _LIST_SESSIONS.where(
     sa.tuple_(_sessions.c.created_at, _sessions.c.id)
     < sa.tuple_(sa.bindparam("created_at"), sa.bindparam("id", type_=sa.Uuid))
 )
+_FIND_BEGINNING = sa.select(_sessions.c.created_at).where(
+    _sessions.c.id == sa.bindparam("session_id", type_=sa.Uuid),
+    _sessions.c.user_id == sa.bindparam("user_id"),
+    _sessions.c.revoked_at.is_(None),
+)
 _LIST_REVOKED = sa.select(_sessions.c.id).where(_sessions.c.revoked_at > sa.bindparam("since"))
 _CREATE_REFRESH_TOKEN = postgresql.insert(_refresh_tokens).on_conflict_do_nothing(index_elements=["token"])
 # The row's lock makes concurrent uses take turns; each sees the first one's time.
@@ -180,14 +185,14 @@ def reset_password(tx: sa.Connection, user_id: UUID, new: str, now: datetime) ->
 def create_session(
     tx: sa.Connection, user_id: UUID, now: datetime, until: datetime, user_agent: str, address: str
 ) -> UUID:
-    """Fails with Unauthenticated (BAD_CREDENTIALS) when the user has been erased meanwhile."""
+    """Fails with NotFound (ACCOUNT_ERASED) when the user has been erased meanwhile."""
     row = {"id": uuid7(), "user_id": user_id, "created_at": now, "expires_at": until, "last_used_at": now}
     try:
         tx.execute(_CREATE_SESSION, row | {"user_agent": user_agent[:300], "address": address})
     except exc.IntegrityError as error:
         if violated(error) != "sessions_user_id_fkey":
             raise
-        raise Unauthenticated("unknown user or wrong password", reason="BAD_CREDENTIALS") from None
+        raise NotFound("the account was erased meanwhile", reason="ACCOUNT_ERASED") from None
     return row["id"]
 
 
@@ -223,6 +228,11 @@ def list_sessions(
     if after is None:
         return list(tx.execute(_LIST_SESSIONS, parameters))
     return list(tx.execute(_LIST_SESSIONS_AFTER, parameters | {"created_at": after[0], "id": after[1]}))
+
+
+def find_beginning(tx: sa.Connection, user_id: UUID, session_id: UUID | None) -> datetime | None:
+    """When a user's session began, which is when they showed who they are; None when it has ended."""
+    return tx.execute(_FIND_BEGINNING, {"user_id": user_id, "session_id": session_id}).scalar_one_or_none()
 
 
 def list_revoked(tx: sa.Connection, since: datetime) -> list[UUID]:

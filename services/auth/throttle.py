@@ -56,14 +56,15 @@ class Limit:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Of wrong passwords, of mails asked for, of sign-ins begun. An address may be shared by all the phones of a mobile
-    network, so it is allowed many more."""
+    """Of wrong passwords, of mails asked for, of sign-ins begun, of registrations. An address may be shared by all the
+    phones of a mobile network, so it is allowed many more."""
 
     login_account: Limit
     login_address: Limit
     reset_account: Limit
     reset_address: Limit
     sign_in_address: Limit
+    register_address: Limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +101,9 @@ class Throttle:
     def sign_in(self, address: str) -> Counter:
         """Of sign-ins begun at a provider, each of which is kept for minutes."""
         return Counter(f"attempts:sign-in:address:{_network(address)}", self._limits.sign_in_address)
+
+    def register(self, address: str) -> Counter:
+        return Counter(f"attempts:register:address:{_network(address)}", self._limits.register_address)
 
     def take(self, *counters: Counter) -> None:
         """Count one try. Fails with ResourceExhausted (TOO_MANY_ATTEMPTS) when one of the counters allows no more."""

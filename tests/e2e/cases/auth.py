@@ -55,6 +55,34 @@ def signed_in(person: Person) -> dict[str, str]:
     return {"code": parse_qs(back.query)["code"][0], "code_verifier": verifier}
 
 
+VERIFIER = secrets.token_urlsafe(48)
+
+
+def link(_: Person) -> dict[str, str]:
+    return {"provider": "kakao", "redirect_uri": APP_PAGE, "code_challenge": tokens.challenge(VERIFIER)}
+
+
+def came_back(person: Person) -> dict[str, str]:
+    """A code to link with, from somebody at the provider whom nobody knows yet."""
+    provider, auth = person.outside.provider, "/api/v1/auth"
+    began = person.http.post(f"{auth}/identities:link", json=link(person))
+    assert began.status_code == 200, began.text
+    somebody = provider.person
+    provider.person = somebody | {"sub": secrets.token_hex(8)}
+    try:
+        brought = provider.say_yes(began.json()["authorization_url"])
+        back = urlsplit(person.http.get(f"{auth}/oauth/kakao/callback", params=brought).headers["location"])
+    finally:
+        provider.person = somebody
+    return {"code": parse_qs(back.query)["code"][0], "code_verifier": VERIFIER}
+
+
+def linked(person: Person) -> dict[str, str]:
+    made = person.http.post("/api/v1/auth/identities:confirm", json=came_back(person))
+    assert made.status_code == 200, made.text
+    return {"provider": made.json()["identity"]["provider"]}
+
+
 CASES = {
     "AuthService.Register": Case(lambda _: newcomer(), ("email", "nobody")),
     "AuthService.Login": Case(
@@ -86,4 +114,11 @@ CASES = {
         ("new_password", "short"),
         others="INVALID_ARGUMENT",
     ),
+    "AccountService.ListIdentities": Case(lambda _: {}, None, others="OK"),
+    # Alone, since the log-in must be a new one.
+    "AccountService.LinkIdentity": Case(link, ("code_challenge", "short"), others="OK", alone=True),
+    "AccountService.ConfirmIdentity": Case(
+        came_back, ("code_verifier", "short"), others="FAILED_PRECONDITION", alone=True
+    ),
+    "AccountService.UnlinkIdentity": Case(linked, ("provider", "x" * 21), alone=True),
 }

@@ -57,7 +57,7 @@ class Case:
     APART.
     refused: of an rpc that takes no token, (field, value, status code) of a credential that is not accepted; None where
     everybody may call it.
-    alone: it ends the account of who calls it, so that somebody new does each time.
+    alone: it ends the account of who calls it, or needs a new one, so that somebody new does each time.
     """
 
     good: Callable[[Person], Request]

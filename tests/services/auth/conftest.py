@@ -17,6 +17,7 @@ from eco2.auth.v1 import auth_pb2 as pb
 from services.auth import rpc, throttle, tokens
 from services.auth.account import Account
 from services.auth.internal import AuthInternal
+from services.auth.journeys import Journeys
 from services.auth.keys import KeyRing, SigningKeys
 from services.auth.providers import Providers
 from services.auth.sessions import Sessions
@@ -29,7 +30,9 @@ from services.kit.revocations import DB, Revocations
 
 ISSUER, AUDIENCE = "https://test", "test-api"
 PASSWORD = "correct horse battery"
-LIMITS = Limits(Limit("10/900"), Limit("300/900"), Limit("3/3600"), Limit("60/3600"), Limit("300/900"))
+LIMITS = Limits(
+    Limit("10/900"), Limit("300/900"), Limit("3/3600"), Limit("60/3600"), Limit("300/900"), Limit("1000/3600")
+)
 
 
 def pem(key) -> str:
@@ -94,8 +97,9 @@ def build(
     states = States(cache.connect(redis_url, DB))
     callback = f"{site}/api/v1/auth/oauth/{{provider}}/callback"
     auth = rpc.Auth(db, ring, sessions, attempts, states, make_resets(db), lambda: woken.append(None), clock)
-    account = Account(db, sessions, attempts, clock)
-    sign_in = SignIn(db, sessions, attempts, states, Providers(providers), callback, pages, clock)
+    journeys = Journeys(attempts, states, Providers(providers), callback, pages)
+    account = Account(db, sessions, attempts, states, journeys, clock)
+    sign_in = SignIn(db, sessions, states, journeys, clock)
     services = [
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, auth),
         (account_pb2_grpc.add_AccountServiceServicer_to_server, account),

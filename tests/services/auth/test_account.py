@@ -1,5 +1,6 @@
 """Sessions and passwords of somebody who is logged in, and how a log-out is heard everywhere."""
 
+import dataclasses
 import uuid
 from concurrent import futures
 
@@ -8,11 +9,11 @@ from eco2.auth.v1 import account_pb2 as account_pb
 from eco2.auth.v1 import auth_pb2 as pb
 
 from services.auth.chores import Herald, Purge
-from services.auth.throttle import Limit, Limits
+from services.auth.throttle import Limit
 from services.kit import errors
 from services.kit.chores import Chore
 from tests.conftest import eventually
-from tests.services.auth.conftest import PASSWORD, bearing, claims_of, from_address, login, refresh, register
+from tests.services.auth.conftest import LIMITS, PASSWORD, bearing, claims_of, from_address, login, refresh, register
 
 NEW = "a better password"
 PHONE = from_address("198.51.100.7")
@@ -159,6 +160,10 @@ def test_nobody_without_a_token_gets_in(replica):
         "RevokeSession": account_pb.RevokeSessionRequest(session_id=str(uuid.uuid4())),
         "RevokeOtherSessions": account_pb.RevokeOtherSessionsRequest(),
         "ChangePassword": account_pb.ChangePasswordRequest(current_password=PASSWORD, new_password=NEW),
+        "ListIdentities": account_pb.ListIdentitiesRequest(),
+        "LinkIdentity": account_pb.LinkIdentityRequest(provider="kakao", code_challenge="x" * 43),
+        "ConfirmIdentity": account_pb.ConfirmIdentityRequest(code="x", code_verifier="x" * 43),
+        "UnlinkIdentity": account_pb.UnlinkIdentityRequest(provider="kakao"),
     }
     assert set(calls) == set(account_pb.DESCRIPTOR.services_by_name["AccountService"].methods_by_name)
     for name, request in calls.items():
@@ -212,7 +217,7 @@ def test_of_two_changes_at_once_one_counts(start):
 
 
 def test_guessing_the_present_password_is_throttled_too(start):
-    replica = start(limits=Limits(Limit("3/900"), Limit("99/900"), Limit("3/3600"), Limit("60/3600"), Limit("9/900")))
+    replica = start(limits=dataclasses.replace(LIMITS, login_account=Limit("3/900")))
     mina = register(replica.auth).tokens
     for _ in range(3):
         with pytest.raises(errors.InvalidArgument):

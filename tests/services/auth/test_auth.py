@@ -278,4 +278,4 @@ def test_every_key_in_redis_has_an_end_and_names_nobody(auth, redis_url):
             assert client.ttl(key) > 0, key
             assert made.user.user_id not in key
             assert "mina" not in key
-    assert found == 3
+    assert found == 4

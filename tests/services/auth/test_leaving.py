@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 from concurrent import futures
 
+import psycopg
 import pytest
 import redis
 import uuid_utils.compat as uuids
-from eco2.auth.v1 import account_pb2, events_pb2, internal_pb2
+from eco2.auth.v1 import account_pb2, auth_pb2, events_pb2, internal_pb2
 
 from services.auth import identity_store, reset_store, store
 from services.auth.outbox import EVENTS, OUTBOX, REGISTERED
+from services.auth.tokens import challenge
 from services.kit import errors
 from services.kit.broker import Consumer, Publisher, Relay
 from tests.conftest import eventually
 from tests.services.auth.conftest import bearing, claims_of, login, refresh, register
+from tests.services.auth.test_sign_in import APP, begin, finish, sign_in
+from tests.services.auth.test_sign_in import fakes as fakes
+from tests.services.auth.test_sign_in import start_with as start_with
 
 
 def erase(replica, user_id) -> int:
@@ -152,8 +157,57 @@ def test_a_session_cannot_begin_for_who_has_gone(replica, clock):
     user_id = uuids.UUID(made.user.user_id)
     erase(replica, user_id)
     until = clock.now.replace(year=clock.now.year + 1)
-    with pytest.raises(errors.Unauthenticated) as caught, replica.db.writing() as tx:
+    with pytest.raises(errors.NotFound) as caught, replica.db.writing() as tx:
         store.create_session(tx, user_id, clock.now, until, "", "")
-    assert caught.value.reason == "BAD_CREDENTIALS"
-    with pytest.raises(errors.AlreadyExists), replica.db.writing() as tx:
+    assert caught.value.reason == "ACCOUNT_ERASED"
+    with pytest.raises(errors.NotFound) as caught, replica.db.writing() as tx:
         identity_store.create_account(tx, user_id, "kakao", "1", clock.now)
+    assert caught.value.reason == "ACCOUNT_ERASED"
+
+
+@pytest.fixture
+def meanwhile(postgres, database_name):
+    """meanwhile(user_id, call): what `call` returns or raises as a Fault when the user is erased in the midst of it:
+    after it has found the account, and before it has written what needs one."""
+
+    def one(user_id: str, call):
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        with psycopg.connect(postgres.url(database_name)) as eraser, futures.ThreadPoolExecutor(1) as thread:
+            eraser.execute("SELECT 1 FROM auth.users WHERE id = %s FOR UPDATE", [user_id])
+            asked = thread.submit(call)
+            eventually(lambda: eraser.execute(waiting).fetchone() == (1,))
+            eraser.execute("DELETE FROM auth.users WHERE id = %s", [user_id])
+            eraser.commit()
+            return asked.exception(30) or asked.result()
+
+    return one
+
+
+def test_who_is_erased_while_they_log_in_is_told_so_by_each_way_in(start_with, fakes, meanwhile, owner):
+    replica, google = start_with(), fakes["google"]
+    made = register(replica.auth)
+    assert meanwhile(made.user.user_id, lambda: login(replica.auth)).reason == "BAD_CREDENTIALS"
+
+    mine = claims_of(sign_in(replica, google).tokens.access_token)["sub"]
+    answer = meanwhile(mine, lambda: sign_in(replica, google))
+    assert (answer.redirect_uri, answer.failure) == ("/", "ACCOUNT_ERASED")
+
+    verifier = "v" * 43
+    mine = claims_of(sign_in(replica, google).tokens.access_token)["sub"]
+    brought = google.say_yes(begin(replica, code_challenge=challenge(verifier), redirect_uri=APP))
+    exchange = auth_pb2.ExchangeSignInRequest(code=finish(replica, "google", brought).code, code_verifier=verifier)
+    assert meanwhile(mine, lambda: replica.auth.ExchangeSignIn(exchange)).reason == "SIGN_IN_CODE_INVALID"
+    assert owner.execute("SELECT count(*) FROM auth.sessions").fetchone() == (0,)
+
+
+def test_a_sign_in_that_found_an_account_of_the_same_address_too_late_makes_a_new_one(
+    start_with, fakes, meanwhile, owner
+):
+    replica = start_with()
+    made = register(replica.auth)
+    owner.execute("UPDATE auth.users SET email_verified_at = now()")
+    answer = meanwhile(made.user.user_id, lambda: sign_in(replica, fakes["google"]))
+    assert claims_of(answer.tokens.access_token)["sub"] != made.user.user_id
+    assert owner.execute("SELECT email FROM auth.users").fetchall() == [("Mina@example.com",)]

@@ -1,5 +1,6 @@
 """Signing in with providers that are real HTTP servers, and that do what real ones do only on a bad day."""
 
+import dataclasses
 import json
 import secrets
 from concurrent import futures
@@ -14,10 +15,10 @@ from services.auth import providers, tokens
 from services.auth.leave_store import list_registrations
 from services.auth.outbox import REGISTERED, pack
 from services.auth.providers import Providers
-from services.auth.throttle import Limit, Limits
+from services.auth.throttle import Limit
 from services.kit import errors
 from services.kit.cache import connect
-from tests.services.auth.conftest import claims_of, from_address, login, refresh, register
+from tests.services.auth.conftest import LIMITS, claims_of, from_address, login, refresh, register
 from tests.services.auth.fake_provider import CLIENT_ID, FakeProvider
 
 APP = "kr.eco2.app:/signed-in"
@@ -340,7 +341,7 @@ def test_unknown_and_unconfigured_providers(start):
 
 
 def test_nobody_begins_sign_ins_without_end(start_with):
-    limits = Limits(*[Limit("9/900")] * 4, sign_in_address=Limit("3/900"))
+    limits = dataclasses.replace(LIMITS, sign_in_address=Limit("3/900"))
     replica = start_with(limits=limits)
     for _ in range(3):
         begin(replica, address="198.51.100.7")

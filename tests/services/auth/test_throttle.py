@@ -9,7 +9,7 @@ from services.kit import errors
 from services.kit.cache import connect
 from tests.services.auth.conftest import from_address, login, register
 
-TIGHT = Limits(Limit("5/900"), Limit("8/900"), Limit("3/3600"), Limit("60/3600"), Limit("9/900"))
+TIGHT = Limits(Limit("5/900"), Limit("8/900"), Limit("3/3600"), Limit("60/3600"), Limit("9/900"), Limit("4/3600"))
 HERE, THERE = from_address("198.51.100.1"), from_address("198.51.100.2")
 
 
@@ -97,3 +97,31 @@ def test_who_knows_the_password_is_never_locked_out_by_logging_in(replicas):
         ]
     assert {each.result() for each in right} <= {"OK", "TOO_MANY_ATTEMPTS"}
     assert outcome(replicas[0], password="correct horse battery", metadata=THERE) == "OK"
+
+
+def test_of_many_registrations_at_once_from_one_address_exactly_the_limit_is_made(replicas, owner):
+    def try_one(number: int, metadata=HERE) -> tuple[str, float | None]:
+        try:
+            register(replicas[number % 2], f"user-{number}", f"user-{number}@example.com", metadata=metadata)
+        except errors.ResourceExhausted as fault:
+            return fault.reason, fault.retry_after_s
+        return "OK", None
+
+    with futures.ThreadPoolExecutor(12) as threads:
+        outcomes = list(threads.map(try_one, range(12)))
+    assert sorted(reason for reason, _ in outcomes) == ["OK"] * 4 + ["TOO_MANY_ATTEMPTS"] * 8
+    assert all(3500 < wait <= 3600 for reason, wait in outcomes if reason != "OK")
+    # And Mina, from nowhere.
+    assert owner.execute("SELECT count(*) FROM auth.users").fetchone() == (5,)
+    assert try_one(99, THERE) == ("OK", None)
+    # Who has an account logs in all the same.
+    assert outcome(replicas[0], password="correct horse battery") == "OK"
+
+
+def test_a_registration_that_fails_counts_too_since_it_tells_who_is_there(replicas):
+    for _ in range(4):
+        with pytest.raises(errors.AlreadyExists):
+            register(replicas[0], metadata=HERE)
+    with pytest.raises(errors.ResourceExhausted) as caught:
+        register(replicas[1], metadata=HERE)
+    assert caught.value.reason == "TOO_MANY_ATTEMPTS"

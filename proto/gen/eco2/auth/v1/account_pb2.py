@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65\x63o2/auth/v1/account.proto\x12\x0c\x65\x63o2.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nuser_agent\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x07 \x01(\x08\"O\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"X\n\x14ListSessionsResponse\x12\'\n\x08sessions\x18\x01 \x03(\x0b\x32\x15.eco2.auth.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x14RevokeSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15RevokeSessionResponse\"\x1c\n\x1aRevokeOtherSessionsRequest\"4\n\x1bRevokeOtherSessionsResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\"_\n\x15\x43hangePasswordRequest\x12$\n\x10\x63urrent_password\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\xc8\x01\"\x18\n\x16\x43hangePasswordResponse2\xb0\x04\n\x0e\x41\x63\x63ountService\x12t\n\x0cListSessions\x12!.eco2.auth.v1.ListSessionsRequest\x1a\".eco2.auth.v1.ListSessionsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/auth/sessions\x12\x84\x01\n\rRevokeSession\x12\".eco2.auth.v1.RevokeSessionRequest\x1a#.eco2.auth.v1.RevokeSessionResponse\"*\x82\xd3\xe4\x93\x02$*\"/api/v1/auth/sessions/{session_id}\x12\x99\x01\n\x13RevokeOtherSessions\x12(.eco2.auth.v1.RevokeOtherSessionsRequest\x1a).eco2.auth.v1.RevokeOtherSessionsResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/auth/sessions:revokeOthers:\x01*\x12\x84\x01\n\x0e\x43hangePassword\x12#.eco2.auth.v1.ChangePasswordRequest\x1a$.eco2.auth.v1.ChangePasswordResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/auth/password:change:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65\x63o2/auth/v1/account.proto\x12\x0c\x65\x63o2.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nuser_agent\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x07 \x01(\x08\"O\n\x13ListSessionsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"X\n\x14ListSessionsResponse\x12\'\n\x08sessions\x18\x01 \x03(\x0b\x32\x15.eco2.auth.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x14RevokeSessionRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15RevokeSessionResponse\"\x1c\n\x1aRevokeOtherSessionsRequest\"4\n\x1bRevokeOtherSessionsResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\"_\n\x15\x43hangePasswordRequest\x12$\n\x10\x63urrent_password\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x08\x18\xc8\x01\"\x18\n\x16\x43hangePasswordResponse\"M\n\x08Identity\x12\x10\n\x08provider\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15ListIdentitiesRequest\"D\n\x16ListIdentitiesResponse\x12*\n\nidentities\x18\x01 \x03(\x0b\x32\x16.eco2.auth.v1.Identity\"\x86\x01\n\x13LinkIdentityRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14\x12\x1e\n\x0credirect_uri\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x32\n\x0e\x63ode_challenge\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Za-z0-9_-]{43}$\"1\n\x14LinkIdentityResponse\x12\x19\n\x11\x61uthorization_url\x18\x01 \x01(\t\"k\n\x16\x43onfirmIdentityRequest\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x37\n\rcode_verifier\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[A-Za-z0-9._~-]{43,128}$\"C\n\x17\x43onfirmIdentityResponse\x12(\n\x08identity\x18\x01 \x01(\x0b\x32\x16.eco2.auth.v1.Identity\"4\n\x15UnlinkIdentityRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x14\"\x18\n\x16UnlinkIdentityResponse2\xc5\x08\n\x0e\x41\x63\x63ountService\x12t\n\x0cListSessions\x12!.eco2.auth.v1.ListSessionsRequest\x1a\".eco2.auth.v1.ListSessionsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/auth/sessions\x12\x84\x01\n\rRevokeSession\x12\".eco2.auth.v1.RevokeSessionRequest\x1a#.eco2.auth.v1.RevokeSessionResponse\"*\x82\xd3\xe4\x93\x02$*\"/api/v1/auth/sessions/{session_id}\x12\x99\x01\n\x13RevokeOtherSessions\x12(.eco2.auth.v1.RevokeOtherSessionsRequest\x1a).eco2.auth.v1.RevokeOtherSessionsResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/auth/sessions:revokeOthers:\x01*\x12\x84\x01\n\x0e\x43hangePassword\x12#.eco2.auth.v1.ChangePasswordRequest\x1a$.eco2.auth.v1.ChangePasswordResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/auth/password:change:\x01*\x12|\n\x0eListIdentities\x12#.eco2.auth.v1.ListIdentitiesRequest\x1a$.eco2.auth.v1.ListIdentitiesResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/auth/identities\x12~\n\x0cLinkIdentity\x12!.eco2.auth.v1.LinkIdentityRequest\x1a\".eco2.auth.v1.LinkIdentityResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/auth/identities:link:\x01*\x12\x8a\x01\n\x0f\x43onfirmIdentity\x12$.eco2.auth.v1.ConfirmIdentityRequest\x1a%.eco2.auth.v1.ConfirmIdentityResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/auth/identities:confirm:\x01*\x12\x87\x01\n\x0eUnlinkIdentity\x12#.eco2.auth.v1.UnlinkIdentityRequest\x1a$.eco2.auth.v1.UnlinkIdentityResponse\"*\x82\xd3\xe4\x93\x02$*\"/api/v1/auth/identities/{provider}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['current_password']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\272H\007r\005\020\010\030\310\001'
+  _globals['_LINKIDENTITYREQUEST'].fields_by_name['provider']._loaded_options = None
+  _globals['_LINKIDENTITYREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\006r\004\020\001\030\024'
+  _globals['_LINKIDENTITYREQUEST'].fields_by_name['redirect_uri']._loaded_options = None
+  _globals['_LINKIDENTITYREQUEST'].fields_by_name['redirect_uri']._serialized_options = b'\272H\005r\003\030\320\017'
+  _globals['_LINKIDENTITYREQUEST'].fields_by_name['code_challenge']._loaded_options = None
+  _globals['_LINKIDENTITYREQUEST'].fields_by_name['code_challenge']._serialized_options = b'\272H\027r\0252\023^[A-Za-z0-9_-]{43}$'
+  _globals['_CONFIRMIDENTITYREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_CONFIRMIDENTITYREQUEST'].fields_by_name['code']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_CONFIRMIDENTITYREQUEST'].fields_by_name['code_verifier']._loaded_options = None
+  _globals['_CONFIRMIDENTITYREQUEST'].fields_by_name['code_verifier']._serialized_options = b'\272H\035r\0332\031^[A-Za-z0-9._~-]{43,128}$'
+  _globals['_UNLINKIDENTITYREQUEST'].fields_by_name['provider']._loaded_options = None
+  _globals['_UNLINKIDENTITYREQUEST'].fields_by_name['provider']._serialized_options = b'\272H\006r\004\020\001\030\024'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListSessions']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListSessions']._serialized_options = b'\202\323\344\223\002\027\022\025/api/v1/auth/sessions'
   _globals['_ACCOUNTSERVICE'].methods_by_name['RevokeSession']._loaded_options = None
@@ -52,6 +64,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSERVICE'].methods_by_name['RevokeOtherSessions']._serialized_options = b'\202\323\344\223\002\'\"\"/api/v1/auth/sessions:revokeOthers:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ChangePassword']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['ChangePassword']._serialized_options = b'\202\323\344\223\002!\"\034/api/v1/auth/password:change:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ListIdentities']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ListIdentities']._serialized_options = b'\202\323\344\223\002\031\022\027/api/v1/auth/identities'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['LinkIdentity']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['LinkIdentity']._serialized_options = b'\202\323\344\223\002!\"\034/api/v1/auth/identities:link:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ConfirmIdentity']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['ConfirmIdentity']._serialized_options = b'\202\323\344\223\002$\"\037/api/v1/auth/identities:confirm:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['UnlinkIdentity']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['UnlinkIdentity']._serialized_options = b'\202\323\344\223\002$*\"/api/v1/auth/identities/{provider}'
   _globals['_SESSION']._serialized_start=137
   _globals['_SESSION']._serialized_end=369
   _globals['_LISTSESSIONSREQUEST']._serialized_start=371
@@ -70,6 +90,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPASSWORDREQUEST']._serialized_end=800
   _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=802
   _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=826
-  _globals['_ACCOUNTSERVICE']._serialized_start=829
-  _globals['_ACCOUNTSERVICE']._serialized_end=1389
+  _globals['_IDENTITY']._serialized_start=828
+  _globals['_IDENTITY']._serialized_end=905
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=907
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=930
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=932
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1000
+  _globals['_LINKIDENTITYREQUEST']._serialized_start=1003
+  _globals['_LINKIDENTITYREQUEST']._serialized_end=1137
+  _globals['_LINKIDENTITYRESPONSE']._serialized_start=1139
+  _globals['_LINKIDENTITYRESPONSE']._serialized_end=1188
+  _globals['_CONFIRMIDENTITYREQUEST']._serialized_start=1190
+  _globals['_CONFIRMIDENTITYREQUEST']._serialized_end=1297
+  _globals['_CONFIRMIDENTITYRESPONSE']._serialized_start=1299
+  _globals['_CONFIRMIDENTITYRESPONSE']._serialized_end=1366
+  _globals['_UNLINKIDENTITYREQUEST']._serialized_start=1368
+  _globals['_UNLINKIDENTITYREQUEST']._serialized_end=1420
+  _globals['_UNLINKIDENTITYRESPONSE']._serialized_start=1422
+  _globals['_UNLINKIDENTITYRESPONSE']._serialized_end=1446
+  _globals['_ACCOUNTSERVICE']._serialized_start=1449
+  _globals['_ACCOUNTSERVICE']._serialized_end=2542
 # @@protoc_insertion_point(module_scope)

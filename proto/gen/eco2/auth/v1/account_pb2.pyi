@@ -76,3 +76,61 @@ class ChangePasswordRequest(_message.Message):
 class ChangePasswordResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("provider", "create_time")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, provider: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListIdentitiesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListIdentitiesResponse(_message.Message):
+    __slots__ = ("identities",)
+    IDENTITIES_FIELD_NUMBER: _ClassVar[int]
+    identities: _containers.RepeatedCompositeFieldContainer[Identity]
+    def __init__(self, identities: _Optional[_Iterable[_Union[Identity, _Mapping]]] = ...) -> None: ...
+
+class LinkIdentityRequest(_message.Message):
+    __slots__ = ("provider", "redirect_uri", "code_challenge")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    REDIRECT_URI_FIELD_NUMBER: _ClassVar[int]
+    CODE_CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    redirect_uri: str
+    code_challenge: str
+    def __init__(self, provider: _Optional[str] = ..., redirect_uri: _Optional[str] = ..., code_challenge: _Optional[str] = ...) -> None: ...
+
+class LinkIdentityResponse(_message.Message):
+    __slots__ = ("authorization_url",)
+    AUTHORIZATION_URL_FIELD_NUMBER: _ClassVar[int]
+    authorization_url: str
+    def __init__(self, authorization_url: _Optional[str] = ...) -> None: ...
+
+class ConfirmIdentityRequest(_message.Message):
+    __slots__ = ("code", "code_verifier")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    CODE_VERIFIER_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    code_verifier: str
+    def __init__(self, code: _Optional[str] = ..., code_verifier: _Optional[str] = ...) -> None: ...
+
+class ConfirmIdentityResponse(_message.Message):
+    __slots__ = ("identity",)
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    identity: Identity
+    def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
+
+class UnlinkIdentityRequest(_message.Message):
+    __slots__ = ("provider",)
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    def __init__(self, provider: _Optional[str] = ...) -> None: ...
+
+class UnlinkIdentityResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AccountServiceStub:
-    """What people do with their own log-in: see where they are logged in, end that, change the password.
+    """What people do with their own log-in: see where they are logged in, end that, change the password, say which accounts
+    at Google, Kakao and Naver they sign in with.
 
     Errors of every rpc: UNAUTHENTICATED, INVALID_ARGUMENT (BadRequest names the field), UNAVAILABLE, DEADLINE_EXCEEDED.
     """
@@ -57,10 +58,31 @@ class AccountServiceStub:
                 request_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.ListIdentities = channel.unary_unary(
+                '/eco2.auth.v1.AccountService/ListIdentities',
+                request_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.ListIdentitiesRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.ListIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.LinkIdentity = channel.unary_unary(
+                '/eco2.auth.v1.AccountService/LinkIdentity',
+                request_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.LinkIdentityRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.LinkIdentityResponse.FromString,
+                _registered_method=True)
+        self.ConfirmIdentity = channel.unary_unary(
+                '/eco2.auth.v1.AccountService/ConfirmIdentity',
+                request_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.ConfirmIdentityRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.ConfirmIdentityResponse.FromString,
+                _registered_method=True)
+        self.UnlinkIdentity = channel.unary_unary(
+                '/eco2.auth.v1.AccountService/UnlinkIdentity',
+                request_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.UnlinkIdentityRequest.SerializeToString,
+                response_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.UnlinkIdentityResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
-    """What people do with their own log-in: see where they are logged in, end that, change the password.
+    """What people do with their own log-in: see where they are logged in, end that, change the password, say which accounts
+    at Google, Kakao and Naver they sign in with.
 
     Errors of every rpc: UNAUTHENTICATED, INVALID_ARGUMENT (BadRequest names the field), UNAVAILABLE, DEADLINE_EXCEEDED.
     """
@@ -97,6 +119,47 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListIdentities(self, request, context):
+        """The accounts at Google, Kakao and Naver that the caller can sign in with, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LinkIdentity(self, request, context):
+        """Begins to link an account at a provider to the caller's. Open authorization_url in a browser; the person comes back
+        to redirect_uri with ?code=…, for ConfirmIdentity, or with ?error=… (SIGN_IN_DENIED, SIGN_IN_REFUSED,
+        PROVIDER_UNAVAILABLE). Nothing is linked until then.
+
+        Fails with FAILED_PRECONDITION: LOG_IN_AGAIN when the log-in that the token came from is older than 15 minutes,
+        PROVIDER_NOT_CONFIGURED; with NOT_FOUND (PROVIDER_UNKNOWN); with INVALID_ARGUMENT for a redirect_uri that is not
+        allowed; and with RESOURCE_EXHAUSTED (TOO_MANY_ATTEMPTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmIdentity(self, request, context):
+        """Links the account at the provider with which the person came back; succeeds also when it is linked to the caller's
+        account already. Fails with FAILED_PRECONDITION (LINK_CODE_INVALID) when the code is unknown, was used, is older
+        than a minute or belongs to another log-in, or the verifier is not the one of the challenge, which uses the code up;
+        and with ALREADY_EXISTS: IDENTITY_TAKEN when somebody else signs in with it, PROVIDER_LINKED when another account
+        at this provider is linked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlinkIdentity(self, request, context):
+        """Nobody signs in to the caller's account with this provider any more; log-ins that began so go on until they are
+        ended (RevokeOtherSessions). From now on no account at any provider is linked because it has the same e-mail
+        address. Fails with NOT_FOUND (IDENTITY_NOT_FOUND) and with FAILED_PRECONDITION (LAST_WAY_IN) when the caller has
+        neither a password nor another provider to log in with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -120,6 +183,26 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.ChangePasswordRequest.FromString,
                     response_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.ChangePasswordResponse.SerializeToString,
             ),
+            'ListIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIdentities,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.ListIdentitiesRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.ListIdentitiesResponse.SerializeToString,
+            ),
+            'LinkIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.LinkIdentity,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.LinkIdentityRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.LinkIdentityResponse.SerializeToString,
+            ),
+            'ConfirmIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmIdentity,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.ConfirmIdentityRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.ConfirmIdentityResponse.SerializeToString,
+            ),
+            'UnlinkIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlinkIdentity,
+                    request_deserializer=eco2_dot_auth_dot_v1_dot_account__pb2.UnlinkIdentityRequest.FromString,
+                    response_serializer=eco2_dot_auth_dot_v1_dot_account__pb2.UnlinkIdentityResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'eco2.auth.v1.AccountService', rpc_method_handlers)
@@ -129,7 +212,8 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService:
-    """What people do with their own log-in: see where they are logged in, end that, change the password.
+    """What people do with their own log-in: see where they are logged in, end that, change the password, say which accounts
+    at Google, Kakao and Naver they sign in with.
 
     Errors of every rpc: UNAUTHENTICATED, INVALID_ARGUMENT (BadRequest names the field), UNAVAILABLE, DEADLINE_EXCEEDED.
     """
@@ -232,6 +316,114 @@ class AccountService:
             '/eco2.auth.v1.AccountService/ChangePassword',
             eco2_dot_auth_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
             eco2_dot_auth_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AccountService/ListIdentities',
+            eco2_dot_auth_dot_v1_dot_account__pb2.ListIdentitiesRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_account__pb2.ListIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LinkIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AccountService/LinkIdentity',
+            eco2_dot_auth_dot_v1_dot_account__pb2.LinkIdentityRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_account__pb2.LinkIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AccountService/ConfirmIdentity',
+            eco2_dot_auth_dot_v1_dot_account__pb2.ConfirmIdentityRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_account__pb2.ConfirmIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlinkIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eco2.auth.v1.AccountService/UnlinkIdentity',
+            eco2_dot_auth_dot_v1_dot_account__pb2.UnlinkIdentityRequest.SerializeToString,
+            eco2_dot_auth_dot_v1_dot_account__pb2.UnlinkIdentityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,8 +87,8 @@ class AuthServiceServicer:
 
     def Register(self, request, context):
         """Makes an account and logs it in. Names and addresses are compared without case. Fails with ALREADY_EXISTS
-        (USERNAME_TAKEN, EMAIL_TAKEN) and with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS) while too many passwords are being
-        hashed at once.
+        (USERNAME_TAKEN, EMAIL_TAKEN) and with RESOURCE_EXHAUSTED: TOO_MANY_LOGINS while too many passwords are being hashed
+        at once, TOO_MANY_ATTEMPTS after too many registrations from this address. RetryInfo says when to come back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,9 +130,10 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetPassword(self, request, context):
-        """Sets a new password with the token of a mailed link, which works once, and ends every session of the account. Fails
+        """Sets a new password with the token of a mailed link, which works once, and ends every session of the account. The
+        first time that somebody shows so that the address is theirs, it also unlinks every provider. Fails
         with FAILED_PRECONDITION (RESET_TOKEN_INVALID) when the token is unknown, was used or is older than 30 minutes, and
-        with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS).
+        with RESOURCE_EXHAUSTED (TOO_MANY_LOGINS, TOO_MANY_ATTEMPTS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +142,8 @@ class AuthServiceServicer:
     def ExchangeSignIn(self, request, context):
         """Exchanges the code with which an app came back from GET /api/v1/auth/oauth/{provider} for tokens. Fails with
         UNAUTHENTICATED (SIGN_IN_CODE_INVALID) when the code is unknown, was used or is older than a minute, or the verifier
-        is not the one of the challenge; the code is used up then.
+        is not the one of the challenge, which uses the code up; also when the account was erased or the provider unlinked
+        from it meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

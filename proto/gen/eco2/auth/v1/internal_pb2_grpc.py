@@ -70,7 +70,8 @@ class SignInInternalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FinishSignIn(self, request, context):
-        """Finishes a sign-in, and makes an account for a person who had none. Each can be finished once. Fails with
+        """Finishes a sign-in, and makes an account for a person who had none. Each can be finished once. What
+        AccountService.LinkIdentity began ends with a code for ConfirmIdentity, and makes nothing. Fails with
         FAILED_PRECONDITION (SIGN_IN_STATE_INVALID) when it is not under way in this browser, with NOT_FOUND
         (PROVIDER_UNKNOWN), FAILED_PRECONDITION (PROVIDER_NOT_CONFIGURED) and RESOURCE_EXHAUSTED (TOO_MANY_SIGN_INS).
         """
