@@ -25,6 +25,7 @@ from services.kit.database import Database
 from services.kit.server import Server
 from stack import mesh
 from stack.api import Infrastructure, infrastructure
+from tests.campaign import Campaign
 from tests.openai_api import OpenAIApi
 
 LOGINS = mesh.ROLES
@@ -146,6 +147,11 @@ def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
     while not true():
         assert time.monotonic() < until, f"still not true after {timeout_s} s"
         pause.wait(0.02)
+
+
+@pytest.fixture
+def campaign(request) -> Campaign:
+    return Campaign(request.node.name)
 
 
 @pytest.fixture
