@@ -7,6 +7,7 @@ import dataclasses
 import queue
 import threading
 import uuid
+from pathlib import Path
 
 import grpc
 import pytest
@@ -23,8 +24,9 @@ from services.kit.broker import Consumer, Message, Publisher, Topology
 from services.kit.channel import connect
 from services.kit.server import Server
 from workers import progress
+from workers.ai import backbone
 
-WAIT_S = 30
+WAIT_S = 60
 LOOPBACK = "127.0.0.1"
 
 
@@ -113,6 +115,13 @@ class Rules(Peer, recycle_info_grpc.RecycleInfoInternalServiceServicer):
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+@pytest.fixture(scope="session")
+def backbone_path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("backbone") / "efficientnet-lite0.onnx"
+    assert backbone.build(path)
+    return path
 
 
 @pytest.fixture

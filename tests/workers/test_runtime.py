@@ -28,7 +28,7 @@ from workers.progress import Announcer
 from workers.runtime import Worker
 from workers.stages import Permanent, Stage
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 @pytest.fixture
