@@ -1,8 +1,13 @@
-"""Real servers for the tests: started once a session on free ports, with a database of its own for each test."""
+"""Real servers for the tests: started once a process on free ports, with a database of its own for each test.
+
+`make test` runs two processes of pytest side by side, each with servers of its own.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import http.client
 import itertools
 import os
@@ -11,7 +16,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import grpc
@@ -19,20 +24,40 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
+from xdist.scheduler import LoadScopeScheduling
 
 import migrations.__main__ as migrations
 from services.kit import channel
 from services.kit.database import Database
 from services.kit.errors import Fault
 from services.kit.server import Server
+from services.recycle_info.embedder import Embedder
+from services.recycle_info.rules import Rules
 from stack import mesh
 from stack.api import Infrastructure, infrastructure
+from tests.campaign import Campaign
 from tests.openai_api import OpenAIApi
 
 LOGINS = mesh.ROLES
 # Whatever key is in the environment, tests ask no model on the internet.
 os.environ["MODEL_PROVIDER"] = "embedded"
 _numbers = itertools.count(1)
+# Each of these stays in one process: its tests share a mesh or an edge, or kill what they run.
+ROOMS = ("tests/e2e", "tests/faults", "tests/gateway")
+
+
+class Rooms(LoadScopeScheduling):
+    """Shares rooms and single files out among the processes, in their order, to each as it gets done."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((room for room in ROOMS if file.startswith(f"{room}/")), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Rooms:
+    # As they stand, rather than those with the most tests first: the longest are among the first.
+    config.option.loadscopereorder = False
+    return Rooms(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +75,17 @@ class Postgres:
         self.passwords = {login: secrets.token_hex(8) for login in LOGINS.values()}
         migrations.apply(admin_url, self.passwords, database="template")
 
-    def copy(self) -> str:
+    @contextlib.contextmanager
+    def copy(self) -> Iterator[str]:
+        """The name of a fresh copy, which is dropped at the end."""
         name = f"test_{next(_numbers)}"
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template").format(sql.Identifier(name)))
-        return name
-
-    def drop(self, name: str) -> None:
-        with psycopg.connect(self.admin_url, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        try:
+            yield name
+        finally:
+            with psycopg.connect(self.admin_url, autocommit=True) as admin:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def url(self, database: str, schema: str | None = None) -> str:
         """As the login role of a schema; as the superuser without one."""
@@ -76,9 +103,8 @@ def postgres(servers) -> Postgres:
 @pytest.fixture
 def database_name(postgres) -> str:
     """A fresh copy of the migrated database."""
-    name = postgres.copy()
-    yield name
-    postgres.drop(name)
+    with postgres.copy() as name:
+        yield name
 
 
 @pytest.fixture
@@ -93,6 +119,21 @@ def database(postgres, database_name):
     yield connect
     for each in opened:
         each.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class InForce:
+    """The rules that ship, ready to be searched, and the database that they are in."""
+
+    rules: Rules
+    database: Database
+
+
+@pytest.fixture(scope="session")
+def in_force(postgres) -> InForce:
+    """For tests that change no rule, and of whom nothing is left but what made-up users have asked."""
+    with postgres.copy() as name, contextlib.closing(Database(postgres.url(name, "recycle_info"))) as database:
+        yield InForce(Rules(database, Embedder()), database)
 
 
 @pytest.fixture
@@ -142,7 +183,7 @@ def as_user(user_id: object) -> tuple[tuple[str, str], ...]:
     return (("x-claim-sub", str(user_id)),)
 
 
-def eventually(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def eventually(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Returns once `true()` is; fails when it is not within the time."""
     pause, until = threading.Event(), time.monotonic() + timeout_s
     while not true():
@@ -165,6 +206,11 @@ def together(count: int, ask: Callable[[], object]) -> list[Fault]:
     with futures.ThreadPoolExecutor(count) as threads:
         asked = [threads.submit(one) for _ in range(count)]
         return [fault for fault in (each.result(30) for each in asked) if fault]
+
+
+@pytest.fixture
+def campaign(request) -> Campaign:
+    return Campaign(request.node.name)
 
 
 @pytest.fixture

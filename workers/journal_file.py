@@ -133,7 +133,7 @@ def open_database(path: Path, vfs: str | None = None) -> apsw.Connection:
         database.pragma("mmap_size", 0)
         # KiB, negative as SQLite has it: task ids are random, so that each row touches another page of their index.
         database.pragma("cache_size", -16 << 10)
-        # Pages. A checkpoint holds up every commit for two more fsyncs, and after more pages each has changed more often.
+        # Pages. A checkpoint holds up every commit for two more fsyncs, and of many pages most have changed often.
         database.pragma("wal_autocheckpoint", 8000)
         database.pragma("journal_size_limit", 64 << 20)
         problem = database.execute("PRAGMA integrity_check(1)").get

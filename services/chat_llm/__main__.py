@@ -14,7 +14,7 @@ from eco2.recycle_info.v1.recycle_info_pb2_grpc import RecycleInfoServiceStub
 from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 
 from services.chat_llm import answer_store, live, prompts
-from services.chat_llm.answering import Answerer
+from services.chat_llm.answering import LEASE_S, Answerer
 from services.chat_llm.embedded import Embedded
 from services.chat_llm.following import Follower
 from services.chat_llm.lookups import TIMEOUT_S, Lookups
@@ -36,6 +36,8 @@ class Config(llm.Settings):
     redis_url: str = config.secret()
     # How fast the embedded provider words an answer.
     words_per_s: float = 30.0
+    # How long the answers of a process that has died wait before another takes them over.
+    answer_lease_s: float = LEASE_S
     # Of one user, and of one conversation: what was said and the answers.
     most_conversations: Most = Most(1_000)
     most_messages: Most = Most(1_000)
@@ -72,7 +74,7 @@ def main() -> None:
         LocationsInternalServiceStub(connect(settings.locations_target, TIMEOUT_S)),
         WasteInternalServiceStub(connect(settings.waste_target, TIMEOUT_S)),
     )
-    answerer = Answerer(database, board, lookups, providers(settings)).start()
+    answerer = Answerer(database, board, lookups, providers(settings), lease_s=settings.answer_lease_s).start()
     follower = Follower(board, listener, draining)
     limits = Limits(settings.most_conversations, settings.most_messages)
     public = ChatLlm(database, board, follower, lookups, answerer.wake, limits, now)

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 Read = TypeVar("Read")
 
-# Some heartbeats may be lost before a lease is.
-LEASE_S, BEAT_S = 9.0, 2.0
+# For how long an answer is its writer's, unless it says otherwise; it says so this often in that time.
+LEASE_S, BEATS = 9.0, 4.5
 # Answers that another process left behind are found after this long.
 IDLE_S = 1.0
 # How long the database, the rules, and the database at the end are waited for.
@@ -44,18 +44,26 @@ FINISH_S = 5.0
 
 
 class Answerer:
-    """providers: the first words the answers; where it fails, the next one does. most: answers written at once."""
+    """providers: the first words the answers; where it fails, the next one does. most: answers written at once.
+    lease_s: after so long without a heartbeat another process takes an answer over."""
 
     def __init__(
-        self, database: Database, board: Board, lookups: Lookups, providers: Sequence[Provider], most: int = 64
+        self,
+        database: Database,
+        board: Board,
+        lookups: Lookups,
+        providers: Sequence[Provider],
+        most: int = 64,
+        lease_s: float = LEASE_S,
     ):
         self._database, self._board, self._lookups = database, board, lookups
-        self._providers, self._most = providers, most
+        self._providers, self._most, self._lease_s = providers, most, lease_s
         # Claim → set once it is no longer held.
         self._running: dict[UUID, threading.Event] = {}
         self._idle = threading.Condition()
         self._claims = Chore("answers", self._claim, IDLE_S)
-        self._beats = Chore("heartbeat", self._beat, BEAT_S, longest_s=BEAT_S)
+        beat_s = lease_s / BEATS
+        self._beats = Chore("heartbeat", self._beat, beat_s, longest_s=beat_s)
         # An answer has been asked for.
         self.wake = self._claims.wake
 
@@ -89,7 +97,7 @@ class Answerer:
             return False
         with self._database.writing() as tx:
             lost = answer_store.update_lost(tx, "INTERRUPTED", "This answer was interrupted twice. Please ask again.")
-            works = answer_store.claim_answers(tx, free, LEASE_S)
+            works = answer_store.claim_answers(tx, free, self._lease_s)
         for row in lost:
             live.end(self._board, row.id, row.claim_count)
         for work in works:
@@ -101,7 +109,7 @@ class Answerer:
         """Renew the leases. While the database is away nobody else can claim the answers either."""
         if running := dict(self._running):
             with self._database.writing() as tx:
-                held = answer_store.update_leases(tx, running, LEASE_S)
+                held = answer_store.update_leases(tx, running, self._lease_s)
             for claim in running.keys() - held:
                 running[claim].set()
         return False

@@ -38,7 +38,7 @@ class Outside:
     relay: Relay
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def outside() -> Outside:
     """Kakao to sign in with, and a relay for mails."""
     provider, relay = FakeProvider("kakao"), Relay()
@@ -51,7 +51,7 @@ def outside() -> Outside:
     provider.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mesh(outside) -> Mesh:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OAUTH_PROVIDERS", json.dumps({"kakao": outside.provider.config}))
@@ -89,7 +89,7 @@ class App:
     """One user's phone."""
 
     def __init__(self, edge_url: str):
-        self.http = httpx.Client(base_url=edge_url, timeout=15)
+        self.http = httpx.Client(base_url=edge_url, timeout=60)
         self.name = f"user-{secrets.token_hex(6)}"
         self.password = secrets.token_hex(8)
         made = self.http.post(
@@ -110,7 +110,7 @@ class App:
 
     def upload(self, photo: bytes, content_type: str = "image/jpeg") -> str:
         made = self.announce(photo, content_type)
-        stored = httpx.put(made["upload"]["url"], content=photo, headers=made["upload"]["headers"], timeout=30)
+        stored = httpx.put(made["upload"]["url"], content=photo, headers=made["upload"]["headers"], timeout=60)
         assert stored.status_code == 200, stored.text
         return made["image"]["image_id"]
 
@@ -124,7 +124,7 @@ class App:
         assert answer.status_code == 200, answer.text
         return answer.json()["analysis"]
 
-    def finish(self, analysis_id: str, timeout_s: float = 60) -> dict:
+    def finish(self, analysis_id: str, timeout_s: float = 120) -> dict:
         """Polls until the analysis has ended."""
         eventually(lambda: self.get(analysis_id)["state"] in ENDED, timeout_s)
         return self.get(analysis_id)
@@ -142,7 +142,7 @@ def app(mesh) -> App:
     phone.http.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def coffee() -> bytes:
     """A photograph of a cup of coffee that scikit-image carries, as PNG."""
     return (Path(importlib.util.find_spec("skimage").origin).parent / "data/coffee.png").read_bytes()

@@ -33,7 +33,7 @@ def test_a_failed_analysis_is_repaired_and_replayed_into_an_answer(mesh, app, co
     assert (refused.status_code, refused.json()["code"]) == (400, 3)
     stranger.http.close()
 
-    with connect(mesh.target("tasks"), timeout_s=10) as channel:
+    with connect(mesh.target("tasks"), timeout_s=60) as channel:
         operator = internal_pb2_grpc.TasksInternalServiceStub(channel)
         request = internal_pb2.ListAnyDeadLettersRequest(list={"task_id": task_id})
         [whole] = operator.ListAnyDeadLetters(request).dead_letters
@@ -47,7 +47,7 @@ def test_a_failed_analysis_is_repaired_and_replayed_into_an_answer(mesh, app, co
     replayed = app.http.post(REPLAY, json={"task_id": task_id}).json()
     assert [each["dead_letter_id"] for each in replayed["dead_letters"]] == [letter["dead_letter_id"]]
     assert app.http.post(REPLAY, json={"task_id": task_id}).json()["dead_letters"] == []
-    eventually(lambda: app.get(analysis_id)["state"] == "ANALYSIS_STATE_SUCCEEDED", 60)
+    eventually(lambda: app.get(analysis_id)["state"] == "ANALYSIS_STATE_SUCCEEDED", 120)
     assert "failure" not in app.get(analysis_id)
 
     def attempts() -> list[tuple]:

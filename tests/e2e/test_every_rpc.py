@@ -59,7 +59,7 @@ def called(request, mesh):
     return rpc, case_of(name), lambda asked, token: WAYS[way](rpc, mesh, asked, token)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def person(mesh, outside):
     """Makes users."""
     made = []
@@ -73,17 +73,17 @@ def person(mesh, outside):
         each.http.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mina(person) -> Person:
     return person()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stranger(person) -> Person:
     return person()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bad_tokens(mesh, mina) -> dict[str, str | None]:
     """Of mina: none, one that has expired, one that somebody else has signed."""
     header = {"kid": jwt.get_unverified_header(mina.token)["kid"]}

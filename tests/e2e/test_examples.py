@@ -86,7 +86,7 @@ def test_the_code_runs(page, adapt, mesh):
     assert httpx.post(f"{mesh.edge_url}/api/v1/auth/register", json=body).status_code == 200
     for code in blocks(page, "python"):
         ran = subprocess.run(
-            [sys.executable, "-c", adapt(code)], cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", adapt(code)], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False
         )
         assert (ran.returncode, ran.stderr) == (0, "")
         assert ran.stdout.strip()

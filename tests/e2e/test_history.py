@@ -44,8 +44,8 @@ def test_history_feedback_statistics_and_deletion(mesh, app, coffee):
         assert app.http.delete(f"{ANALYSES}/{analysis['analysis_id']}").json() == {}
         assert app.http.delete(f"{ANALYSES}/{analysis['analysis_id']}").status_code == 404
     assert listed() == everything[:1]
-    assert httpx.get(again["thumbnail_url"], timeout=15).status_code == 404
-    assert httpx.get(again["image_url"], timeout=15).status_code == 404
+    assert httpx.get(again["thumbnail_url"], timeout=60).status_code == 404
+    assert httpx.get(again["image_url"], timeout=60).status_code == 404
 
 
 def test_analyses_deleted_under_way_leave_nothing(mesh, app, coffee):

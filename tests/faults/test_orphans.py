@@ -17,7 +17,7 @@ from services.waste.orphans import Orphans
 from tests.conftest import eventually
 from tests.faults.noop_worker import TOPOLOGY
 
-COUNT, WAIT_S, REPLICAS = 20, 60, 3
+COUNT, WAIT_S, REPLICAS = 20, 120, 3
 QUEUE = TOPOLOGY.queues[STAGE_RULE_RETRIEVAL - 1]
 # Nobody listens there.
 AWAY = "127.0.0.1:1"

@@ -27,7 +27,7 @@ from workers.progress import Announcer
 from workers.runtime import Worker
 from workers.stages import Stage
 
-WAIT_S = 60
+WAIT_S = 120
 PARTS = ("tasks", "waste", "postgres", "redis", "s3", "rabbitmq")
 JOBS = 10
 

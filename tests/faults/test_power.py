@@ -12,7 +12,7 @@ from tests.faults.disk import Disk
 from workers.journal import Journal
 from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, JournalError, Task
 
-WAIT_S = 30
+WAIT_S = 60
 # (status, attempt, delivered, synced_to_pg, payload) by task_id.
 Rows = dict[str, tuple[str, int, int, int, bytes]]
 

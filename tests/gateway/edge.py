@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -167,10 +168,12 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def free_ports(*names: str) -> dict[str, int]:
-    """Below the range that outgoing connections take theirs from."""
+    """Below the range that outgoing connections take theirs from; no two processes of pytest choose the same."""
     ports: dict[str, int] = {}
+    first = 12000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    step = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while len(ports) < len(names):
-        port = random.randrange(12000, 20000)
+        port = random.randrange(first, 20000, step)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in ports.values():

@@ -56,7 +56,7 @@ def get(stub, edge, analysis_id=USER, timeout=None, **metadata):
 
 def grpcurl(edge: Edge, *arguments: str, symbol: str) -> subprocess.CompletedProcess[str]:
     command = [GRPCURL, "-plaintext", *arguments, f"127.0.0.1:{edge.ports['edge']}", *symbol.split()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_call_with_a_token_arrives_as_its_user(edge, stub):
@@ -65,7 +65,8 @@ def test_a_call_with_a_token_arrives_as_its_user(edge, stub):
 
 
 def test_the_callers_deadline_counts_and_without_one_there_is_ours(edge, stub):
-    assert 9 < json.loads(get(stub, edge).analysis.question)["seconds_left"] < 10.5
+    # A busy machine may be slow with one of them.
+    assert 9 < max(json.loads(get(stub, edge).analysis.question)["seconds_left"] for _ in range(5)) < 10.5
     assert json.loads(get(stub, edge, timeout=4).analysis.question)["seconds_left"] < 4.5
     with pytest.raises(grpc.RpcError) as caught:
         get(stub, edge, SLOW, timeout=0.5)
@@ -114,7 +115,7 @@ def test_no_internal_rpc_is_reached_even_with_a_token(edge, channel, descriptor_
     def code(through: grpc.Channel, rpc: str) -> grpc.StatusCode:
         call = through.unary_unary(rpc)
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"", metadata=as_token(edge.key.token()), timeout=10)
+            call(b"", metadata=as_token(edge.key.token()), timeout=30)
         return caught.value.code()
 
     with grpc.insecure_channel(f"127.0.0.1:{edge.ports['backends']}") as direct:
@@ -125,7 +126,7 @@ def test_no_internal_rpc_is_reached_even_with_a_token(edge, channel, descriptor_
 
 
 def test_health_needs_no_token(channel):
-    answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -160,7 +161,7 @@ def test_reflection_speaks_both_versions(channel, version):
         reflection_pb2.ServerReflectionRequest.SerializeToString,
         reflection_pb2.ServerReflectionResponse.FromString,
     )
-    answers = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10)
+    answers = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=30)
     names = [service.name for service in next(answers).list_services_response.service]
     assert names[: len(PUBLIC)] == PUBLIC
 
@@ -181,7 +182,7 @@ def test_open_reflection_streams_leave_health_alone(edge, channel):
             health = health_pb2_grpc.HealthStub(direct)
             assert health.Check(health_pb2.HealthCheckRequest(), timeout=2).status == 1
         with pytest.raises(grpc.RpcError) as caught:
-            next(ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10))
+            next(ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=30))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert edge.client.get("/healthz").status_code == 200
     finally:

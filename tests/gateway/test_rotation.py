@@ -99,7 +99,7 @@ def test_no_request_fails_while_the_key_changes(make_edge, replica):
         edge.start("auth")
         issuers[:] = [fifth.issuer]
         since = now()
-        eventually(lambda: (now() - since).total_seconds() > 6.5, 10)
+        eventually(lambda: (now() - since).total_seconds() > 6.5, 30)
     finally:
         load.close()
     assert not load.failed

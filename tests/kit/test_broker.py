@@ -16,7 +16,7 @@ from services.kit.errors import Unavailable
 from tests.conftest import eventually
 from tests.faults.proxy import Proxy, amqp_heartbeats
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 class Inbox:

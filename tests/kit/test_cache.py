@@ -13,7 +13,7 @@ from services.kit import cache
 from services.kit.errors import Unavailable
 from tests.conftest import eventually
 
-WAIT_S = 10
+WAIT_S = 60
 
 
 @pytest.fixture

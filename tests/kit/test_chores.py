@@ -19,17 +19,17 @@ def test_it_goes_on_while_there_is_work_and_when_it_is_woken():
         return True
 
     chore = Chore("test", work, period_s=3600).start()
-    assert [done.get(timeout=10) for _ in range(3)] == [0, 1, 2]
+    assert [done.get(timeout=60) for _ in range(3)] == [0, 1, 2]
     left.put(3)
     chore.wake()
-    assert done.get(timeout=10) == 3
+    assert done.get(timeout=60) == 3
     chore.close()
 
 
 def test_it_goes_on_by_itself_after_its_period():
     done = queue.SimpleQueue()
     chore = Chore("test", lambda: bool(done.put(1)), period_s=0.01).start()
-    assert [done.get(timeout=10) for _ in range(5)]
+    assert [done.get(timeout=60) for _ in range(5)]
     chore.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from services.kit import telemetry
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 def run(code: str) -> subprocess.CompletedProcess:

@@ -101,7 +101,7 @@ def test_a_supervisor_that_was_killed_leaves_nothing_stale(home: Home, stack: St
     assert stack("up", "--only", "redis").returncode == 0
     supervisor = os.pidfd_open(daemon.holder(home))
     signal.pidfd_send_signal(supervisor, signal.SIGKILL)
-    assert select.select([supervisor], [], [], 10)[0]
+    assert select.select([supervisor], [], [], 60)[0]
     os.close(supervisor)
     assert parts(stack)["redis"]["state"] == "stopped"
     assert stack("up", "--only", "redis").returncode == 0

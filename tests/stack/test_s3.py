@@ -39,8 +39,9 @@ def client_of(access: S3) -> Any:
 def put_until_it_dies(client: Any, bucket: str, prefix: str, enough: threading.Event) -> dict[str, str]:
     """Key → digest of each object whose upload was acknowledged. Sets `enough` after twenty."""
     acknowledged: dict[str, str] = {}
+    chance = random.Random(1)
     while True:
-        key, body = f"{prefix}/{len(acknowledged)}", random.randbytes(random.choice(SIZES))
+        key, body = f"{prefix}/{len(acknowledged)}", chance.randbytes(chance.choice(SIZES))
         try:
             client.put_object(Bucket=bucket, Key=key, Body=body)
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):

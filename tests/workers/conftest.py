@@ -7,6 +7,7 @@ import dataclasses
 import queue
 import threading
 import uuid
+from pathlib import Path
 
 import grpc
 import pytest
@@ -24,12 +25,13 @@ from services.kit.broker import Consumer, Message, Publisher, Topology
 from services.kit.channel import connect
 from services.kit.server import Server
 from workers import progress
+from workers.ai import backbone
 from workers.journal import Journal
 from workers.progress import Announcer
 from workers.runtime import Worker
 from workers.stages import Stage
 
-WAIT_S = 30
+WAIT_S = 60
 LOOPBACK = "127.0.0.1"
 
 
@@ -118,6 +120,13 @@ class Rules(Peer, recycle_info_grpc.RecycleInfoInternalServiceServicer):
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+@pytest.fixture(scope="session")
+def backbone_path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("backbone") / "efficientnet-lite0.onnx"
+    assert backbone.build(path)
+    return path
 
 
 @pytest.fixture

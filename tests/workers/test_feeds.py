@@ -20,7 +20,7 @@ from workers.journal_file import FAILURE, PENDING, SUCCESS, Task
 from workers.reporter import Reporter
 from workers.sync import Sync
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 @pytest.fixture

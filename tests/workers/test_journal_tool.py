@@ -16,7 +16,7 @@ from tests.workers.conftest import new_job
 from workers.journal import Journal
 from workers.journal_file import FAILURE, PENDING, RUNNING, SUCCESS, Task
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 @pytest.fixture

@@ -109,11 +109,11 @@ def test_cmyk_becomes_rgb():
 def test_a_twelve_megapixel_photo_takes_a_moment():
     noise = Image.frombytes("RGB", (1000, 750), random.Random(1).randbytes(1000 * 750 * 3))
     data = encode(noise.resize((4000, 3000)), "JPEG", quality=90)
-    began = time.perf_counter()
+    began = time.process_time()
     made = photo.clean(data)
     assert (made.width, made.height) == (1024, 768)
-    # About 0.15 s on one quiet core; the bound leaves room for a busy machine.
-    assert time.perf_counter() - began < 2
+    # About 0.15 s of one core.
+    assert time.process_time() - began < 2
 
 
 def refused(data: bytes) -> str:
@@ -156,26 +156,16 @@ def test_a_truncated_photo_is_refused(kind, share):
     assert refused(data[: max(20, int(len(data) * share))]) == "IMAGE_TRUNCATED"
 
 
-def test_damage_never_ends_in_another_error():
-    seed = random.randrange(1 << 32)
-    chance = random.Random(seed)
+def test_damage_never_ends_in_another_error(campaign):
+    chance = campaign.chance()
     originals = [encode(two_halves(), kind) for kind in ("JPEG", "PNG", "WEBP", "HEIF")]
-    for _ in range(300):
+    for _ in range(campaign.count(quick=300, long=5_000)):
         data = bytearray(chance.choice(originals))
         for _ in range(chance.randint(1, 8)):
             data[chance.randrange(len(data))] = chance.randrange(256)
-        # Anything but Permanent fails the test here, and names the seed.
+        # Anything but Permanent fails the test here.
         with contextlib.suppress(Permanent):
-            clean_or_name(bytes(data), seed)
-
-
-def clean_or_name(data: bytes, seed: int) -> None:
-    try:
-        photo.clean(data)
-    except Permanent:
-        raise
-    except Exception as error:
-        raise AssertionError(f"seed {seed}") from error
+            photo.clean(bytes(data))
 
 
 @pytest.mark.parametrize("tag", [(0x11A, 1, 1), (0x106, 3, 2), (0x10D, 11, 1)], ids=["type", "lookup", "attribute"])

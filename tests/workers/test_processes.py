@@ -32,10 +32,9 @@ from services.kit.objects import Bucket
 from tests.conftest import eventually
 from tests.openai_api import schema_of, status
 from tests.workers.ai.conftest import Rules, verbatim
-from workers.ai import backbone
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-WAIT_S = 30
+WAIT_S = 60
 COUNT = 60
 
 
@@ -84,12 +83,10 @@ def start(environment, tmp_path):
 
 
 @pytest.fixture
-def ai(environment, catalogue, tmp_path) -> None:
+def ai(environment, catalogue, backbone_path) -> None:
     """What worker-ai needs, and the real rules."""
-    path = tmp_path / "backbone.onnx"
-    assert backbone.build(path)
     environment |= {
-        "BACKBONE_PATH": str(path),
+        "BACKBONE_PATH": str(backbone_path),
         "MODEL_PROVIDER": "embedded",
         "RECYCLE_INFO_TARGET": catalogue,
         "OPENBLAS_NUM_THREADS": "1",
@@ -97,9 +94,9 @@ def ai(environment, catalogue, tmp_path) -> None:
 
 
 @pytest.fixture
-def catalogue(database) -> str:
+def catalogue(in_force) -> str:
     """The address of the real rules."""
-    rules = Rules(database("recycle_info"))
+    rules = Rules(in_force)
     yield rules.target
     rules.server.stop()
 

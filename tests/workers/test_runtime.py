@@ -23,7 +23,7 @@ from tests.workers.conftest import new_job
 from workers.journal import RUNNING, SUCCESS, Journal, Task
 from workers.stages import Permanent
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 def clean(job: AnalysisJob, progress) -> Outcome:

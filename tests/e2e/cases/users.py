@@ -19,7 +19,7 @@ def avatar_id(person: Person) -> str:
     digest = base64.b64encode(hashlib.sha256(picture).digest()).decode()
     body = {"content_type": "image/jpeg", "size_bytes": len(picture), "sha256": digest}
     made = person.http.post(f"{ME}/avatar", json=body).json()
-    stored = httpx.put(made["upload"]["url"], content=picture, headers=made["upload"]["headers"], timeout=30)
+    stored = httpx.put(made["upload"]["url"], content=picture, headers=made["upload"]["headers"], timeout=60)
     assert stored.status_code == 200, stored.text
     return made["avatar_id"]
 

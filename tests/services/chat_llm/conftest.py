@@ -34,10 +34,8 @@ from services.kit.server import Server
 from services.locations import embedded as places
 from services.locations import store as places_store
 from services.locations.rpc import LocationsInternal
-from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
-from services.recycle_info.rules import Rules
 from services.waste.outcomes import WasteInternal
 from tests.conftest import as_user
 
@@ -59,12 +57,13 @@ def user_id():
 class Siblings:
     """recycle_info, locations and waste, each on a port of its own; `stop` takes one away."""
 
-    def __init__(self, database, redis):
-        rules, self.locations, self.waste = database("recycle_info"), database("locations"), database("waste")
+    def __init__(self, in_force, database, redis):
+        catalogue, rules = in_force.rules, in_force.database
+        self.locations, self.waste = database("locations"), database("waste")
         with self.locations.writing() as tx:
             places_store.sync_centers(tx, places.load_centers(), now())
             places_store.sync_policies(tx, places.load_policies())
-        catalogue, queries = Rules(rules, Embedder()), Queries(rules, now, 365, 100, wake=lambda: None)
+        queries = Queries(rules, now, 365, 100, wake=lambda: None)
         board = cache.Board(redis, "test.unused", 60)
         self.rules = rules
         self._servers = {
@@ -158,8 +157,8 @@ def redis(servers):
 
 
 @pytest.fixture
-def siblings(database, redis) -> Siblings:
-    made = Siblings(database, redis)
+def siblings(in_force, database, redis) -> Siblings:
+    made = Siblings(in_force, database, redis)
     yield made
     made.close()
 

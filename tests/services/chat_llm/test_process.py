@@ -20,7 +20,7 @@ from tests.gateway.edge import free_ports
 from tests.services.chat_llm.conftest import leaving, shown, whole
 
 QUESTION = "우유팩은 어떻게 버려요?"
-WAIT_S = 30
+WAIT_S = 60
 
 
 class Running:
@@ -74,6 +74,7 @@ def run(servers, postgres, database_name, siblings, tmp_path):
         "API_CHAT_DB_URL": postgres.url(database_name, "chat_llm"),
         "REDIS_URL": servers.redis_url,
         "MODEL_PROVIDER": "embedded",
+        "ANSWER_LEASE_S": "3",
         **{f"{name.upper()}_TARGET": siblings.target(name) for name in ("recycle_info", "locations", "waste")},
     }
     started: list[Running] = []
@@ -96,7 +97,8 @@ def begun(stream) -> list:
 
 
 def test_kill_nine_mid_stream_loses_no_message_and_the_answer_is_tried_once_more(run, user_id):
-    first = run(WORDS_PER_S="2")
+    # Its lease outlasts the start of the second, which is asked what the first has left behind.
+    first = run(WORDS_PER_S="2", ANSWER_LEASE_S="9")
     stream = first.say(user_id, QUESTION)
     events = begun(stream)
     said, answer = events[0].message, events[0].answer

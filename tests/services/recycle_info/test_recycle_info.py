@@ -21,10 +21,9 @@ from tests.conftest import as_user, together
 
 
 @pytest.fixture
-def recycle_info(database, serve):
+def recycle_info(in_force, serve):
     """(public stub, internal stub, Database, Queries)."""
-    db = database("recycle_info")
-    rules = Rules(db, Embedder())
+    rules, db = in_force.rules, in_force.database
     queries = Queries(db, lambda: datetime.now(UTC), 365, 100, wake=lambda: None)
     channel = serve(
         (recycle_info_pb2_grpc.add_RecycleInfoServiceServicer_to_server, RecycleInfo(db, rules, queries)),
@@ -177,9 +176,9 @@ def test_the_words_decide_what_the_photo_left_open(recycle_info):
     assert caught.value.reason == "NO_RULE_FOUND"
 
 
-def test_syncing_again_changes_nothing_and_forgets_what_left_the_corpus(recycle_info):
-    _, _, db, _ = recycle_info
-    items = corpus.load()
+def test_syncing_again_changes_nothing_and_forgets_what_left_the_corpus(database):
+    db, items = database("recycle_info"), corpus.load()
+    Rules(db, Embedder())
     kept = [(item_id(key), rule_id(key), item) for key, item in list(items.items())[:3]]
     for _ in range(2):
         with db.writing() as tx:

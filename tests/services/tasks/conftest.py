@@ -19,7 +19,7 @@ from services.tasks import replay, rpc
 from services.tasks.drain import Drain
 from tests.conftest import as_user, eventually
 
-WAIT_S = 30
+WAIT_S = 60
 TOPOLOGY = Topology.of(Stage.DESCRIPTOR)
 FIRST, SECOND = TOPOLOGY.queues[:2]
 

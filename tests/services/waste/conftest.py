@@ -87,7 +87,7 @@ def put(upload, body: bytes, **headers: str) -> int:
     """The status that the store answers a PUT with."""
     request = urllib.request.Request(upload.url, data=body, method=upload.method, headers={**upload.headers, **headers})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         error.close()

@@ -38,7 +38,7 @@ def left(waste) -> int:
 def test_a_committed_message_is_published_and_forgotten(waste, user_id, received):
     analysis = waste.start(user_id)
     assert waste.relay.relay() == 1
-    assert messages_pb2.AnalysisJob.FromString(received.get(timeout=10)).analysis_id == analysis.analysis_id
+    assert messages_pb2.AnalysisJob.FromString(received.get(timeout=60)).analysis_id == analysis.analysis_id
     assert left(waste) == 0
 
 
@@ -51,7 +51,7 @@ def test_several_relays_publish_each_message_once(waste, user_id, received):
         thread.start()
     for thread in threads:
         thread.join(20)
-    seen = [messages_pb2.AnalysisJob.FromString(received.get(timeout=10)).analysis_id for _ in made]
+    seen = [messages_pb2.AnalysisJob.FromString(received.get(timeout=60)).analysis_id for _ in made]
     assert sorted(seen) == sorted(made)
     assert received.empty()
     assert left(waste) == 0
@@ -62,7 +62,7 @@ def test_what_the_broker_does_not_take_stays(waste, user_id, received):
     with waste.database.writing() as tx:
         store.create_message(tx, "no_such_queue", b"", "", now())
     assert waste.relay.relay() == 1
-    assert messages_pb2.AnalysisJob.FromString(received.get(timeout=10)).analysis_id == analysis.analysis_id
+    assert messages_pb2.AnalysisJob.FromString(received.get(timeout=60)).analysis_id == analysis.analysis_id
     assert left(waste) == 1
     with pytest.raises(Unavailable, match="no queue takes it"):
         waste.relay.relay()
@@ -75,7 +75,7 @@ def test_what_another_relay_holds_is_skipped_and_not_waited_for(waste, user_id, 
         [row] = store.list_messages(tx, 1)
         assert messages_pb2.AnalysisJob.FromString(row.body).analysis_id == held.analysis_id
         assert waste.relay.relay() == 1
-        assert messages_pb2.AnalysisJob.FromString(received.get(timeout=10)).analysis_id == free.analysis_id
+        assert messages_pb2.AnalysisJob.FromString(received.get(timeout=60)).analysis_id == free.analysis_id
     assert left(waste) == 1
 
 

@@ -13,10 +13,9 @@ from services.kit import cache, llm
 from services.kit.llm import budget
 from services.kit.llm.client import Client
 from services.kit.server import Server
-from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo, RecycleInfoInternal
-from services.recycle_info.rules import Rules as InForce
+from tests.conftest import InForce
 from workers.ai import answers
 from workers.journal import Journal
 
@@ -24,8 +23,8 @@ from workers.journal import Journal
 class Rules:
     """recycle_info as it is, at `target`."""
 
-    def __init__(self, database):
-        rules = InForce(database, Embedder())
+    def __init__(self, in_force: InForce):
+        rules, database = in_force.rules, in_force.database
         queries = Queries(database, lambda: datetime.now(UTC), 365, 100, lambda: None)
         self._internal = RecycleInfoInternal(rules, database)
         self.keys = set(rules.current.items)
@@ -53,8 +52,8 @@ def verbatim(body) -> dict:
 
 
 @pytest.fixture
-def recycle_info(database):
-    running = Rules(database("recycle_info"))
+def recycle_info(in_force):
+    running = Rules(in_force)
     yield running
     running.server.stop(grace_s=0)
 

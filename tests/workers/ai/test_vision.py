@@ -21,13 +21,6 @@ PHOTOS = files("skimage") / "data"
 
 
 @pytest.fixture(scope="session")
-def backbone_path(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("backbone") / "efficientnet-lite0.onnx"
-    assert backbone.build(path)
-    return path
-
-
-@pytest.fixture(scope="session")
 def eyes(backbone_path) -> EmbeddedVision:
     return EmbeddedVision(backbone_path)
 

@@ -12,16 +12,9 @@ from eco2.waste.v1 import waste_pb2
 from ecoeco import Client
 from ecoeco.client import STUBS
 from services.kit.errors import DeadlineExceeded, InvalidArgument, NotFound, Unauthenticated, Unavailable
-from stack.api import Mesh, whole
 from tests.test_house import PUBLIC
 
 NOBODY = "0193e0a0-0000-7000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def mesh() -> Mesh:
-    with whole() as running:
-        yield running
 
 
 @pytest.fixture

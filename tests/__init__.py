@@ -1,0 +1,1 @@
+"""A package, because tests/e2e is one."""
