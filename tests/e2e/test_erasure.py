@@ -85,6 +85,7 @@ def _value(client: redis.Redis, key: bytes):
         b"list": lambda key: client.lrange(key, 0, -1),
         b"set": client.smembers,
         b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        b"stream": client.xrange,
         b"none": lambda key: None,
     }
     return read[client.type(key)](key)

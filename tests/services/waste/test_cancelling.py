@@ -17,7 +17,7 @@ from services.kit.errors import InvalidArgument, NotFound, Unauthenticated
 from services.waste.outcomes import WasteInternal
 from services.waste.rpc import Waste
 from tests.conftest import as_user
-from tests.services.waste.conftest import SILENT_S, now
+from tests.services.waste.conftest import LIMITS, SILENT_S, now
 from tests.services.waste.test_erasure import erase
 from tests.services.waste.test_history import count, delete, listed
 from tests.services.waste.test_orphans import outbox, silence
@@ -161,7 +161,7 @@ def test_without_redis_it_is_cancelled_all_the_same(waste, user_id, serve, caplo
     announce = WasteInternal(waste.database, board, erase=None, now=now).announce
     public = Waste(
         waste.database, waste.bucket, board, waste.listener, trail, announce, waste.relay.wake, waste.remover,
-        waste.draining, now,
+        LIMITS, waste.draining, now,
     )  # fmt: skip
     other = waste_pb2_grpc.WasteServiceStub(serve((waste_pb2_grpc.add_WasteServiceServicer_to_server, public)))
     request = waste_pb2.CancelAnalysisRequest(analysis_id=analysis_id)
