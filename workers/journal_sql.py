@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import apsw
@@ -56,15 +56,17 @@ def advance(database: apsw.Connection, tasks: Sequence[Task], first_seq: int) ->
     return moved
 
 
-def mark_delivered(database: apsw.Connection, seqs: Iterable[int]) -> None:
+def mark_delivered(database: apsw.Connection, seqs: Sequence[int]) -> None:
     """A row that has moved on since has another seq, and stays as it is."""
-    where = "completed_at IS NOT NULL AND delivered = 0 AND seq IN (SELECT value FROM json_each(?))"
-    database.execute(f"UPDATE local_tasks SET delivered = 1 WHERE {where}", [json.dumps(list(seqs))])
+    if seqs:
+        where = "completed_at IS NOT NULL AND delivered = 0 AND seq IN (SELECT value FROM json_each(?))"
+        database.execute(f"UPDATE local_tasks SET delivered = 1 WHERE {where}", [json.dumps(seqs)])
 
 
-def mark_synced(database: apsw.Connection, seqs: Iterable[int]) -> None:
-    where = "synced_to_pg = 0 AND seq IN (SELECT value FROM json_each(?))"
-    database.execute(f"UPDATE local_tasks SET synced_to_pg = 1 WHERE {where}", [json.dumps(list(seqs))])
+def mark_synced(database: apsw.Connection, seqs: Sequence[int]) -> None:
+    if seqs:
+        where = "synced_to_pg = 0 AND seq IN (SELECT value FROM json_each(?))"
+        database.execute(f"UPDATE local_tasks SET synced_to_pg = 1 WHERE {where}", [json.dumps(seqs)])
 
 
 def _chunks(rows: Sequence[tuple]) -> Iterator[tuple[str, list]]:

@@ -40,15 +40,21 @@ class Reporter:
         self._journal, self._waste, self._batch, self._timeout_s = journal, waste, batch, timeout_s
         # All up to here have had their turn, which ends then.
         self._after, self._turn_ends = 0, 0.0
+        # What `waste` has taken and the journal does not know of yet.
+        self._told: list[int] = []
         self.woken = threading.Event()
         self.feed = Feed("reporter", self.report, self.woken, full=batch, idle_s=TURN_S, longest_s=5.0)
 
     def report(self) -> int:
-        """Tell one batch and return its size; raises the Fault of a `waste` that cannot be reached."""
+        """Tell one batch and return its size; raises the Fault of a `waste` that cannot be reached. What it took is
+        noted with the next look, in one commit, and nothing is told before that."""
         now = time.monotonic()
         if now >= self._turn_ends:
             self._after, self._turn_ends = 0, now + TURN_S
+        noted = self._journal.delivered(self._told)
         rows = self._journal.undelivered(self._batch, after=self._after).result()
+        noted.result()
+        self._told = []
         if rows:
             self._tell(rows, [Outcome.FromString(row.result) for row in rows])
             self._after = rows[-1].seq
@@ -73,12 +79,12 @@ class Reporter:
             return
         if answer.unknown_analysis_ids:
             log.info("waste no longer knows %s", ", ".join(answer.unknown_analysis_ids))
-        self._journal.delivered([row.seq for row in rows]).result()
+        self._told += [row.seq for row in rows]
 
     def _refused(self, row: Task, outcome: Outcome, fault: InvalidArgument) -> None:
         log.error("waste refused the outcome of %s: %s", row.task_id, fault.message)
         if outcome.WhichOneof("outcome") == "failure":
-            self._journal.delivered([row.seq]).result()
+            self._told.append(row.seq)
             return
         # The user must not wait for ever for an answer that can never be stored.
         failed = Outcome(analysis_id=outcome.analysis_id)

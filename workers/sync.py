@@ -43,17 +43,23 @@ class Sync:
     ):
         self._journal, self._stub, self._worker_name = journal, stub, worker_name
         self._batch, self._keep_s, self._settle_s, self._timeout_s = batch, keep_s, settle_s, timeout_s
+        # What `tasks` has taken and the journal does not know of yet.
+        self._told: list[int] = []
         idle_s = min(period_s, keep_s, settle_s)
         # While `tasks` is away the channel itself looks for it every two seconds.
         self.feed = Feed("sync", self.sync, journal.changed, full=batch, idle_s=idle_s, longest_s=min(period_s, 2.0))
 
     def sync(self) -> int:
-        """Send one batch and return its size; raises the Fault of `tasks` when it did not take it."""
+        """Send one batch and return its size; raises the Fault of `tasks` when it did not take it. That it did is noted
+        with the next look, in one commit, and nothing is sent before that."""
         self._journal.forget(self._journal.clock() - self._keep_s)
+        noted = self._journal.synced(self._told)
         rows = self._journal.unsynced(self._batch, self._settle_s).result()
+        noted.result()
+        self._told = []
         if rows:
             self._send(rows)
-            self._journal.synced([row.seq for row in rows]).result()
+            self._told = [row.seq for row in rows]
         return len(rows)
 
     def _send(self, rows: list[Task]) -> None:
