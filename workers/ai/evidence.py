@@ -26,8 +26,9 @@ IMAGENET_CLASSES = 1000
 NOT_WASTE = (*range(398), *range(970, 981), *range(981, 984))
 
 # Belief in things the head does not know counts from OUTSIDE_FROM times the head's own confidence, and in full
-# OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet, but the head is then sure of its paper.
-OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.2
+# OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet, and a foil tray with a pie in it is a pie.
+# In between it makes the head's answer a question before it takes its place.
+OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.5
 # Below this calibrated probability the answer is a question. The model card shows what is right above it.
 SURE = 0.68
 # The share of ImageNet's belief that an item needs, and a label to be worth showing.
