@@ -15,10 +15,10 @@ from eco2.tasks.v1.internal_pb2_grpc import TasksInternalServiceStub
 from eco2.waste.v1.internal_pb2 import Outcome
 from eco2.waste.v1.internal_pb2_grpc import WasteInternalServiceStub
 
-from services.kit import cache, server, telemetry
+from services.kit import cache, telemetry
 from services.kit.broker import Topology
 from services.kit.channel import connect
-from workers import progress
+from workers import process, progress
 from workers.journal import Journal
 from workers.runtime import Worker
 from workers.stages import Stage
@@ -53,8 +53,8 @@ def main(rabbitmq_url: str, redis_url: str, waste: str, tasks: str, listen: str,
         TasksInternalServiceStub(connect(tasks, timeout_s=10)),
         progress.Announcer(board),
         "bench",
-    ).start()
-    server.run(server.Server(listen, []), worker.close, probe_interval_s=0)
+    )
+    process.serve(worker, listen)
 
 
 if __name__ == "__main__":
