@@ -42,7 +42,8 @@ class Region(NamedTuple):
 
 def load() -> None:
     """Read the boundaries and names now, which takes most of a second, and not while the first person waits."""
-    locate(37.5663, 126.9779)
+    # What lies in no municipality is looked for in the boundaries of all levels.
+    locate(0, 0)
     find_named("")
 
 
