@@ -248,8 +248,7 @@ class Worker:
     def _end(self, run: Run, error: Permanent, text: str) -> None:
         now = self._now()
         if self._announcer.cancelled(run.job) and not isinstance(error, Cancelled):
-            error = Cancelled()
-            text = f"{error} ({text})"
+            error, text = Cancelled(), f"{Cancelled()} ({text})"
         run.fail(error, now)
         self._move(run, status=FAILURE, result=run.outcome.SerializeToString(), error=text, completed_at=now)
 

@@ -130,7 +130,7 @@ _LIST_EVENTS = (
     )
 )
 _COUNTED = {status: sa.func.count().filter(_results.c.status == status).label(status) for status in ORDER}
-# As tasks.proto has it of an error; no worker says so of anything else.
+# As tasks.proto has it of an error; no worker says it of anything else.
 _CANCELLED = sa.and_(_results.c.status == FAILURE, _results.c.error.startswith("CANCELLED"))
 _TOOK_S = sa.cast(sa.extract("epoch", _results.c.completed_at - _results.c.started_at), sa.Double)
 _COUNT_TASKS = (
