@@ -19,8 +19,8 @@ from services.kit.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from tests.conftest import as_user, eventually, together
-from tests.services.waste.conftest import PHOTO, checksum, put
+from tests.conftest import as_user, eventually, put, together
+from tests.services.waste.conftest import PHOTO, checksum
 
 RUNNING, SUCCEEDED, FAILED = (
     waste_pb2.ANALYSIS_STATE_RUNNING,
