@@ -14,7 +14,9 @@ import os
 import secrets
 import threading
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -181,6 +183,17 @@ def serve():
 def as_user(user_id: object) -> tuple[tuple[str, str], ...]:
     """The metadata by which Envoy tells a service who is calling."""
     return (("x-claim-sub", str(user_id)),)
+
+
+def put(upload, body: bytes, **headers: str) -> int:
+    """The status that the store answers a PUT with."""
+    request = urllib.request.Request(upload.url, data=body, method=upload.method, headers={**upload.headers, **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
 
 
 def eventually(true: Callable[[], bool], timeout_s: float = 60.0) -> None:

@@ -1,4 +1,4 @@
-"""Which analyses their users have cancelled: a copy in memory, so that to look costs work nothing.
+"""Which analyses their users have cancelled, or deleted under way: a copy in memory, so that looking costs nothing.
 
 `waste` appends each to a stream in Redis, which is followed here. While Redis is away the copy stays as it is: work on
 what is cancelled meanwhile is done in vain, since `waste` makes no answer of it.

@@ -247,7 +247,9 @@ class Worker:
 
     def _end(self, run: Run, error: Permanent, text: str) -> None:
         now = self._now()
-        run.fail(Cancelled() if self._announcer.cancelled(run.job) else error, now)
+        if self._announcer.cancelled(run.job) and not isinstance(error, Cancelled):
+            error, text = Cancelled(), f"{Cancelled()} ({text})"
+        run.fail(error, now)
         self._move(run, status=FAILURE, result=run.outcome.SerializeToString(), error=text, completed_at=now)
 
     def _move(self, run: Run, **values) -> None:

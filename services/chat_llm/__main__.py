@@ -42,6 +42,11 @@ class Config(llm.Settings):
     most_conversations: Most = Most(1_000)
     most_messages: Most = Most(1_000)
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.answer_lease_s < 1:
+            raise SystemExit("configuration: ANSWER_LEASE_S must be at least 1")
+
 
 def now() -> datetime:
     return datetime.now(UTC)

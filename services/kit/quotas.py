@@ -35,8 +35,10 @@ def lock(tx: sa.Connection, *user_ids: object) -> None:
 def check(count: int, most: int, things: str, reason: str, retry_after_s: float | None = None) -> None:
     """Fails with ResourceExhausted (`reason`, and `most` in its metadata) when `count`, with the new one, is too many.
 
-    things: what they are, in the plural. retry_after_s: when there is room again by itself.
+    things: what they are, in the plural. retry_after_s: when there is room again by itself; not above 0 where that is
+    late, and the caller is told to wait a second.
     """
     if count > most:
         said = f"there may be no more than {most} {things}"
-        raise ResourceExhausted(said, reason=reason, retry_after_s=retry_after_s, most=most)
+        soonest_s = None if retry_after_s is None else max(1.0, retry_after_s)
+        raise ResourceExhausted(said, reason=reason, retry_after_s=soonest_s, most=most)

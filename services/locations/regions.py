@@ -42,7 +42,8 @@ class Region(NamedTuple):
 
 def load() -> None:
     """Read the boundaries and names now, which takes most of a second, and not while the first person waits."""
-    locate(37.5663, 126.9779)
+    # What lies in no municipality is looked for in the boundaries of all levels.
+    locate(0, 0)
     find_named("")
 
 
@@ -81,6 +82,8 @@ def _names() -> tuple[dict[str, Region], re.Pattern[str]]:
     known = {_today(each["code"], each["sido"], each["sigungu"]) for each in bounded}
     # Cities whose districts are bounded, as they are themselves.
     cities = {Region(f"{code[:4]}0", name.rpartition(" ")[0]) for code, name in known if name.count(" ") == 2}
+    # 광주시 is what people call 광주광역시 too, which is no municipality, but has several.
+    wide = {f"{name[:2]}시" for _, name in known if name.partition(" ")[0].endswith("광역시")}
     meant: dict[str, set[Region]] = {}
     for region in known | cities:
         province, _, municipality = region.name.partition(" ")
@@ -89,6 +92,6 @@ def _names() -> tuple[dict[str, Region], re.Pattern[str]]:
         short = province[0] + province[2 if re.fullmatch("..[북남]도", province) else 1]
         for name in (region.name, own, own.rpartition(" ")[2], f"{short} {own}", f"{short}시 {municipality}".rstrip()):
             meant.setdefault(name, set()).add(region)
-    names = {name: next(iter(regions)) for name, regions in meant.items() if len(regions) == 1}
+    names = {name: next(iter(regions)) for name, regions in meant.items() if len(regions) == 1 and name not in wide}
     longest_first = sorted(names, key=len, reverse=True)
     return names, re.compile(rf"(?<![가-힣])(?:{'|'.join(map(re.escape, longest_first))})")

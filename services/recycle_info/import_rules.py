@@ -10,8 +10,8 @@ ways.json and regions.json. All rules together must be as sound as `make check` 
 problem is printed, by file, item and field, and nothing changes. What is imported holds, through later releases too,
 until the next import or --shipped. A release whose own rules are others than those below the import says so in the log
 of recycle_info and in --status; to have its rules and one's own, import one's own again with --shipped. Running
-processes follow within seconds. Reads API_RECYCLE_DB_URL (or
-API_RECYCLE_DB_URL_FILE); a dry run without it compares with the rules that ship.
+processes follow within seconds. Reads API_RECYCLE_DB_URL (or API_RECYCLE_DB_URL_FILE); a dry run without it compares
+with the rules that ship.
 """
 
 from __future__ import annotations

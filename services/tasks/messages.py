@@ -80,7 +80,9 @@ def event(told: states.Event) -> pb.TaskEvent:
 
 def statistics(row) -> pb.TaskStatistics:
     """row: as store.count_tasks gives it."""
-    ended = row.success + row.failure
+    # A user's change of mind is no fault of ours.
+    failed = row.failure - row.cancelled
+    ended = row.success + failed
     # Clocks differ: a worker may have begun what another had finished before that.
     p50_s, p99_s = (max(0.0, took_s) for took_s in row.took_s) if row.took_s else (None, None)
     return pb.TaskStatistics(
@@ -90,7 +92,8 @@ def statistics(row) -> pb.TaskStatistics:
         running_count=row.running,
         success_count=row.success,
         failure_count=row.failure,
-        failure_rate=row.failure / ended if ended else 0.0,
+        failure_rate=failed / ended if ended else 0.0,
+        cancelled_count=row.cancelled,
         p50_s=p50_s,
         p99_s=p99_s,
     )

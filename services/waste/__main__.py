@@ -28,7 +28,7 @@ from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Limits, Waste
 
 # Progress of analyses: Redis database 1.
 PROGRESS_DB, PROGRESS_CHANNEL, PROGRESS_TTL_S = 1, "eco2.analysis", 86_400
-# More than can be under way, however many are cancelled at once.
+# Of these the oldest are forgotten first: by then their work has ended, or it ends in vain.
 CANCELLED_MOST = 20_000
 
 

@@ -7,7 +7,7 @@ UPLOADS = "uploads/"
 ORIGINAL = UPLOADS + "{user_id}/{image_id}/original.{extension}"
 THUMBNAIL = "thumbnails/{image_id}.jpg"
 
-# The stream that tells workers which analyses have been cancelled.
+# The stream that tells workers which analyses have been cancelled, or deleted under way.
 CANCELLED = "cancelled"
 
 

@@ -20,7 +20,7 @@ from services.kit.broker import queue_of
 from services.kit.cache import Board, Listener, Trail
 from services.kit.caller import get_caller
 from services.kit.database import Database
-from services.kit.errors import TRANSIENT, AlreadyExists, FailedPrecondition, NotFound, Unavailable
+from services.kit.errors import TRANSIENT, FailedPrecondition, NotFound, Unavailable, request_id_reused
 from services.kit.objects import Bucket
 from services.waste import history_store, removal_store, results, store
 from services.waste.keys import ORIGINAL, progress_key
@@ -46,9 +46,9 @@ class Limits(NamedTuple):
 
 
 class Waste(waste_pb2_grpc.WasteServiceServicer):
-    """cancelled: tells workers which analyses have been. announce: tells whoever waits for these that they have ended,
-    and in which state. wake_relay: called after a commit that left a message in the outbox. now: the time, with its
-    zone."""
+    """cancelled: tells workers which analyses nobody wants any more. announce: tells whoever waits for these that they
+    have ended, and in which state. wake_relay: called after a commit that left a message in the outbox. now: the time,
+    with its zone."""
 
     def __init__(
         self,
@@ -148,11 +148,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         if created:
             self._wake_relay()
         elif row.request_hash != results.request_hash(request):
-            raise AlreadyExists(
-                "request_id: was used for another request",
-                reason="REQUEST_ID_REUSED",
-                violations=(("request_id", "was used for another request"),),
-            )
+            raise request_id_reused()
         return waste_pb2.CreateAnalysisResponse(analysis=self._show(row))
 
     def GetAnalysis(self, request, context):
@@ -173,7 +169,10 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
         with self._database.writing() as tx:
             # While somebody is erased nothing of theirs may move from one table to another.
             tombstones.check_alive(tx, user_id)
+            under_way = store.update_cancelled(tx, user_id, analysis_id, self._now())
             image = removal_store.delete_analysis(tx, user_id, analysis_id)
+        if under_way:
+            self._call_off(analysis_id)
         try:
             self._board.remove([progress_key(analysis_id)])
         except Unavailable as fault:
@@ -189,10 +188,7 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
             ended = store.update_cancelled(tx, user_id, analysis_id, self._now())
             row = store.get_analysis(tx, user_id, analysis_id)
         if ended:
-            try:
-                self._cancelled.append(str(analysis_id))
-            except Unavailable as fault:
-                log.warning("workers go on with %s in vain: %s", analysis_id, fault.message)
+            self._call_off(analysis_id)
             self._announce({analysis_id: "CANCELLED"})
         return waste_pb2.CancelAnalysisResponse(analysis=self._show(row))
 
@@ -249,6 +245,12 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
                     continue
                 if (shown.state, shown.progress) != (before.state, before.progress):
                     yield shown
+
+    def _call_off(self, analysis_id: UUID) -> None:
+        try:
+            self._cancelled.append(str(analysis_id))
+        except Unavailable as fault:
+            log.warning("workers go on with %s in vain: %s", analysis_id, fault.message)
 
     def _get(self, user_id: UUID, request) -> waste_pb2.Analysis:
         with self._database.reading() as connection:

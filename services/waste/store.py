@@ -141,8 +141,7 @@ def update_uploaded(tx: sa.Connection, image_id: UUID, now: datetime) -> None:
 
 
 def create_analysis(tx: sa.Connection, **analysis: Any) -> bool:
-    """analysis: analysis_id, user_id, image_id, question, language, region_code, request_id, request_hash,
-    now.
+    """analysis: analysis_id, user_id, image_id, question, language, region_code, request_id, request_hash, now.
 
     False, and nothing written, when the user has used that request_id before. Fails with NotFound (IMAGE_NOT_FOUND)
     when the image has gone meanwhile.

@@ -57,6 +57,16 @@ def test_what_is_too_many_names_its_limit_and_when_there_is_room():
     )
 
 
+def test_room_that_is_late_is_waited_for_and_not_expected_in_the_past():
+    for late in (-3600, 0):
+        with pytest.raises(ResourceExhausted) as caught:
+            quotas.check(4, 3, "places", "TOO_MANY_PLACES", late)
+        assert caught.value.retry_after_s == 1
+    with pytest.raises(ResourceExhausted) as caught:
+        quotas.check(4, 3, "places", "TOO_MANY_PLACES")
+    assert caught.value.retry_after_s is None
+
+
 def test_a_limit_is_at_least_one():
     given = {"LISTEN": "l", "API_LOCATIONS_DB_URL": "u", "REDIS_URL": "r"}
     assert config.load(Config, given).most_places == 100

@@ -359,7 +359,7 @@ def test_a_journal_past_its_quota_stops_consuming_and_goes_on_when_there_is_room
 ):
     tasks.stop()
     worker = start({STAGE_USER_INPUT: clean}, keep_s=0.0)
-    monkeypatch.setattr(worker._journal, "_quota_bytes", 120_000)
+    monkeypatch.setattr(worker._journal, "_quota_bytes", 120_000)  # In production two gigabytes.
     jobs = [send(question="가" * 1000) for _ in range(60)]
     waste.wait_for(lambda: len(waste.outcomes) > 5)
     assert len(waste.outcomes) < 60

@@ -30,6 +30,8 @@ from services.kit.revocations import DB, Revocations
 
 ISSUER, AUDIENCE = "https://test", "test-api"
 PASSWORD = "correct horse battery"
+# How many calls wait for a lock that another holds.
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 LIMITS = Limits(
     Limit("10/900"), Limit("300/900"), Limit("3/3600"), Limit("60/3600"), Limit("300/900"), Limit("1000/3600")
 )

@@ -17,7 +17,7 @@ from services.auth.tokens import challenge
 from services.kit import errors
 from services.kit.broker import Consumer, Publisher, Relay
 from tests.conftest import eventually
-from tests.services.auth.conftest import bearing, claims_of, login, refresh, register
+from tests.services.auth.conftest import WAITING, bearing, claims_of, login, refresh, register
 from tests.services.auth.test_sign_in import APP, begin, finish, sign_in
 from tests.services.auth.test_sign_in import fakes as fakes
 from tests.services.auth.test_sign_in import start_with as start_with
@@ -171,13 +171,10 @@ def meanwhile(postgres, database_name):
     after it has found the account, and before it has written what needs one."""
 
     def one(user_id: str, call):
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
         with psycopg.connect(postgres.url(database_name)) as eraser, futures.ThreadPoolExecutor(1) as thread:
             eraser.execute("SELECT 1 FROM auth.users WHERE id = %s FOR UPDATE", [user_id])
             asked = thread.submit(call)
-            eventually(lambda: eraser.execute(waiting).fetchone() == (1,))
+            eventually(lambda: eraser.execute(WAITING).fetchone() == (1,))
             eraser.execute("DELETE FROM auth.users WHERE id = %s", [user_id])
             eraser.commit()
             return asked.exception(30) or asked.result()

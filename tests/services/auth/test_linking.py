@@ -13,7 +13,7 @@ from services.auth import reset_store, tokens
 from services.kit import errors
 from services.kit.cache import connect
 from tests.conftest import eventually
-from tests.services.auth.conftest import bearing, login, refresh, register
+from tests.services.auth.conftest import WAITING, bearing, login, refresh, register
 from tests.services.auth.test_leaving import erase
 from tests.services.auth.test_sign_in import APP, begin, finish, sign_in, user_id
 from tests.services.auth.test_sign_in import fakes as fakes
@@ -285,11 +285,10 @@ def reset_by_mail(replica, owner, clock) -> None:
 
 def test_a_link_that_waits_for_a_reset_to_end_links_nothing(replica, fakes, mina, postgres, database_name):
     code = come_back(replica, fakes["google"], link(replica, mina.tokens))
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with psycopg.connect(postgres.url(database_name)) as reset, futures.ThreadPoolExecutor(1) as thread:
         reset.execute("SELECT 1 FROM auth.users FOR UPDATE")
         asked = thread.submit(confirm, replica, mina.tokens, code)
-        eventually(lambda: reset.execute(waiting).fetchone() == (1,))
+        eventually(lambda: reset.execute(WAITING).fetchone() == (1,))
         reset.execute("UPDATE auth.sessions SET revoked_at = now()")
         reset.commit()
         assert asked.exception(30).reason == "SESSION_ENDED"

@@ -40,8 +40,8 @@ from services.waste.outcomes import WasteInternal
 from tests.conftest import as_user
 
 STREAMS = frozenset(f"/eco2.chat_llm.v1.ChatLlmService/{name}" for name in ("CreateMessage", "WatchMessage"))
-# Beside the city hall of Seoul.
 LIMITS = Limits(conversations=20, messages=60)
+# Beside the city hall of Seoul.
 CITY_HALL = pb.Coordinates(latitude=37.5663, longitude=126.9779)
 
 

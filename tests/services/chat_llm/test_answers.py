@@ -159,7 +159,7 @@ def test_what_it_does_not_say_is_asked_of_its_office(chat, user_id):
     assert (cited.policy.region_name, cited.policy.source_url) == ("서울특별시 중구", "https://www.junggu.seoul.kr/")
     assert "02-3396-5921" in answer.content
     assert "구청이나 시청에 확인해" in chat.ask(user_id, "우리 동네 요일은?", near=at(SUWON)).content
-    regions.locate(0, 0)  # Its first point at sea costs a server seconds.
+    regions.load()  # As the process does when it starts.
     assert "please ask its office" in chat.ask(user_id, "Which days in my city?", near=at((0, 0))).content
     # Who is nowhere is asked where, and only for what depends on it.
     assert "장소를 저장하거나" in chat.ask(user_id, "우리 동네는 무슨 요일에 버려요?").content

@@ -12,6 +12,9 @@ from eco2.chat_llm.v1 import chat_llm_pb2 as pb
 from eco2.chat_llm.v1 import chat_llm_pb2_grpc as pb_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.chat_llm.__main__ import Config
+from services.chat_llm.answering import LEASE_S
+from services.kit import config
 from services.kit.channel import connect
 from services.kit.errors import Fault
 from tests import openai_api as faults
@@ -159,3 +162,15 @@ def test_one_switch_makes_it_ask_the_api(run, user_id, openai_api):
 def test_openai_without_a_key_is_refused_at_the_start(run):
     with pytest.raises(AssertionError):
         run(MODEL_PROVIDER="openai")
+
+
+def test_a_lease_that_no_heartbeat_could_hold_and_a_provider_without_its_key_are_refused_by_name():
+    names = ("LISTEN", "RECYCLE_INFO_TARGET", "LOCATIONS_TARGET", "WASTE_TARGET", "API_CHAT_DB_URL", "REDIS_URL")
+    given = dict.fromkeys(names, "x")
+    assert config.load(Config, given).answer_lease_s == LEASE_S
+    for wrong, problem in (
+        ({"ANSWER_LEASE_S": "0"}, "ANSWER_LEASE_S"),
+        ({"MODEL_PROVIDER": "openai"}, "OPENAI_API_KEY"),
+    ):
+        with pytest.raises(SystemExit, match=problem):
+            config.load(Config, given | wrong)

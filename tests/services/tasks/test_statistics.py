@@ -53,6 +53,22 @@ def test_statistics_are_of_the_callers_tasks_by_name(tasks, user_id):
     assert count(tasks, uuid.uuid4()) == {}
 
 
+def test_what_users_cancel_is_no_failure_of_ours(tasks, user_id):
+    own = {"user_id": str(user_id), "start_time": at(0)}
+    errors = ["CANCELLED: The analysis was cancelled.", "CANCELLED: … (TIMED_OUT)", "GAVE_UP: CANCELLED"]
+    tasks.sync(
+        *(task(state=FAILURE, error=error, **own) for error in errors),
+        task(state=SUCCESS, **own),
+        # Of a retry, which has not ended.
+        task(state=PENDING, attempt=2, error="CANCELLED", **own),
+        task(state=FAILURE, error=errors[0], task_name="user_input", **own),
+    )
+    counted = count(tasks, user_id)
+    vision, dropped = counted["vision_analysis"], counted["user_input"]
+    assert (vision.failure_count, vision.cancelled_count, vision.failure_rate) == (3, 2, 0.5)
+    assert (dropped.failure_count, dropped.cancelled_count, dropped.failure_rate) == (1, 1, 0)
+
+
 def test_statistics_and_lists_are_narrowed(tasks, user_id):
     fill(tasks, user_id)
     assert list(count(tasks, user_id, task_name="user_input")) == ["user_input"]

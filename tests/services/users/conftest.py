@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -25,7 +23,7 @@ from services.kit.objects import Bucket
 from services.users.erasure import Eraser
 from services.users.people import People
 from services.users.rpc import Erasures, Users
-from tests.conftest import as_user
+from tests.conftest import as_user, put
 from tests.services.auth.conftest import build
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -173,17 +171,6 @@ def event(user_id, username: str) -> Message:
 @pytest.fixture
 def user_id():
     return uuids.uuid7()
-
-
-def put(upload, body: bytes) -> int:
-    """The status that the store answers a PUT with."""
-    request = urllib.request.Request(upload.url, data=body, method=upload.method, headers=dict(upload.headers))
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
 
 
 def photo(size=(900, 600), kind: str = "JPEG", **options) -> bytes:

@@ -14,8 +14,8 @@ from PIL import Image
 from services.kit import errors
 from services.kit.objects import LATE
 from services.users import people, picture
-from tests.conftest import as_user, together
-from tests.services.users.conftest import MOST, photo, put
+from tests.conftest import as_user, put, together
+from tests.services.users.conftest import MOST, photo
 
 # XResolution, PhotometricInterpretation and DocumentName, of types they cannot have; each breaks Pillow differently.
 ODD_TAGS = {"type": (0x11A, 1, 1), "lookup": (0x106, 3, 2), "attribute": (0x10D, 11, 1)}

@@ -22,10 +22,10 @@ from services.kit.server import Server
 from services.users.__main__ import Config
 from services.users.erasure import Eraser, Targets, sibling
 from stack.home import CHECKOUT
-from tests.conftest import as_user, eventually
+from tests.conftest import as_user, eventually, put
 from tests.gateway.edge import free_ports
 from tests.services.auth.conftest import build
-from tests.services.users.conftest import SETTLE_S, event, photo, put
+from tests.services.users.conftest import SETTLE_S, event, photo
 
 RUNNING, ERASED = erasure_pb2.ERASURE_STATE_RUNNING, erasure_pb2.ERASURE_STATE_ERASED
 

@@ -6,8 +6,6 @@ import base64
 import dataclasses
 import hashlib
 import threading
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,7 +23,7 @@ from services.waste.outbox import OUTBOX
 from services.waste.outcomes import WasteInternal
 from services.waste.removal import Remover
 from services.waste.rpc import FIRST_QUEUE, UPLOAD_S, Limits, Waste
-from tests.conftest import as_user
+from tests.conftest import as_user, put
 
 LIMITS = Limits(unused_images=8, unused_s=86_400, analyses=40)
 PHOTO = b"not really a photo, but the store does not care" * 10
@@ -81,17 +79,6 @@ class Running:
     def start(self, user_id, **fields) -> waste_pb2.Analysis:
         fields.setdefault("image_id", "") or fields.update(image_id=self.upload(user_id))
         return self.public.CreateAnalysis(waste_pb2.CreateAnalysisRequest(**fields), metadata=as_user(user_id)).analysis
-
-
-def put(upload, body: bytes, **headers: str) -> int:
-    """The status that the store answers a PUT with."""
-    request = urllib.request.Request(upload.url, data=body, method=upload.method, headers={**upload.headers, **headers})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
 
 
 def checksum(body: bytes) -> str:

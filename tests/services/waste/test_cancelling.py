@@ -110,10 +110,10 @@ def test_against_an_answer_one_of_the_two_wins_and_everyone_agrees(waste, user_i
     with futures.ThreadPoolExecutor(3) as threads:
         for _ in range(40):
             analysis_id = waste.start(user_id, image_id=image_id).analysis_id
-            together = threading.Barrier(3)
+            start = threading.Barrier(3)
 
-            def at_once(act, together=together):
-                together.wait(10)
+            def at_once(act, start=start):
+                start.wait(10)
                 return act()
 
             acts = [
@@ -195,6 +195,21 @@ def test_it_is_listed_counted_and_can_be_deleted(waste, user_id):
     assert sum(each.count for each in counted.by_material) == 1
     delete(waste, user_id, dropped)
     assert listed(waste, user_id) == [done]
+
+
+def test_to_delete_one_under_way_stops_the_workers_too(waste, user_id):
+    image_id = waste.upload(user_id)
+    done, queued, running, dropped = (waste.start(user_id, image_id=image_id).analysis_id for _ in range(4))
+    record(waste, done, completion=completion())
+    record(waste, running, image=IMAGE)
+    cancel(waste, user_id, dropped)
+    for each in (done, queued, running, dropped):
+        delete(waste, user_id, each)
+    assert told(waste) == [dropped, queued, running]
+    assert listed(waste, user_id) == []
+    with pytest.raises(NotFound):
+        delete(waste, user_id, queued)
+    assert len(told(waste)) == 3
 
 
 def test_nobody_looks_for_it_as_for_an_orphan(waste, user_id, replica):

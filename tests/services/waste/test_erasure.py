@@ -19,8 +19,8 @@ from services.kit import errors
 from services.kit.objects import LATE
 from services.waste import erase_store, erasure
 from services.waste.rpc import UPLOAD_S
-from tests.conftest import as_user
-from tests.services.waste.conftest import PHOTO, put
+from tests.conftest import as_user, put
+from tests.services.waste.conftest import PHOTO
 from workers.stages import Permanent
 from workers.storage.image_uploader import ImageUploader, clean_key, thumbnail_key
 

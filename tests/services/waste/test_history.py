@@ -14,8 +14,8 @@ from services.kit import errors
 from services.kit.objects import LATE
 from services.waste import history_store
 from services.waste.rpc import UPLOAD_S
-from tests.conftest import as_user
-from tests.services.waste.conftest import PHOTO, put
+from tests.conftest import as_user, put
+from tests.services.waste.conftest import PHOTO
 from tests.services.waste.test_erasure import Slow, erase, job_of, jpeg, named, objects, rows
 from tests.services.waste.test_waste import FAILED, SUCCEEDED, completion, get, record
 from workers.stages import Permanent

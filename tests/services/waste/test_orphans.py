@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent import futures
-
 import pytest
 import sqlalchemy as sa
 from eco2.pipeline.v1 import messages_pb2
@@ -12,7 +9,7 @@ from eco2.waste.v1 import waste_pb2
 
 from services.waste import orphans
 from services.waste.orphans import Orphans
-from tests.conftest import as_user
+from tests.conftest import as_user, together
 from tests.services.waste.conftest import SILENT_S
 from tests.services.waste.test_erasure import erase
 from tests.services.waste.test_waste import FAILED, RUNNING, SUCCEEDED, completion, get, record
@@ -37,15 +34,8 @@ def outbox(waste) -> list[messages_pb2.AnalysisJob]:
 
 
 def sweep_together(replicas: list[Orphans]) -> None:
-    start = threading.Barrier(len(replicas))
-
-    def sweep(one: Orphans) -> None:
-        start.wait(10)
-        one.sweep()
-
-    with futures.ThreadPoolExecutor(len(replicas)) as threads:
-        for each in [threads.submit(sweep, one) for one in replicas]:
-            each.result(30)
+    ready = iter(replicas)
+    assert not together(len(replicas), lambda: next(ready).sweep())
 
 
 def test_a_silent_analysis_begins_anew_once_however_many_look(waste, user_id, replica):

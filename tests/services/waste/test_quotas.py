@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 import uuid_utils.compat as uuids
 
-from services.kit import errors, tombstones
+from services.kit import config, errors, tombstones
 from services.waste import removal
+from services.waste.__main__ import Config
 from services.waste.removal import Remover
 from services.waste.rpc import UPLOAD_S
 from tests.conftest import together
@@ -43,6 +44,14 @@ def age(waste, *images: str) -> None:
 def replica(waste, bucket=None) -> Remover:
     """One of any number of processes that remove photos."""
     return Remover(waste.database, bucket or waste.bucket, UPLOAD_S, LIMITS.unused_s, waste.clock)
+
+
+def test_a_photo_stays_for_as_long_as_it_may_be_uploaded():
+    names = ("S3_ENDPOINT_URL", "S3_BUCKET", "S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "LISTEN")
+    given = dict.fromkeys((*names, "API_WASTE_DB_URL", "RABBITMQ_URL", "REDIS_URL"), "x")
+    assert config.load(Config, given | {"UNUSED_AFTER_S": str(UPLOAD_S)}).unused_after_s == UPLOAD_S
+    with pytest.raises(SystemExit, match="UNUSED_AFTER_S must be at least"):
+        config.load(Config, given | {"UNUSED_AFTER_S": str(UPLOAD_S - 1)})
 
 
 def test_photos_not_analysed_have_a_limit_however_many_are_announced_at_once(waste, user_id):

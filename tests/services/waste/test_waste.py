@@ -19,8 +19,8 @@ from services.kit.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from tests.conftest import as_user, eventually
-from tests.services.waste.conftest import PHOTO, checksum, put
+from tests.conftest import as_user, eventually, put, together
+from tests.services.waste.conftest import PHOTO, checksum
 
 RUNNING, SUCCEEDED, FAILED = (
     waste_pb2.ANALYSIS_STATE_RUNNING,
@@ -93,17 +93,10 @@ def test_an_image_never_uploaded_is_refused_by_name(waste, user_id):
 
 def test_a_request_id_makes_one_analysis_and_refuses_another_body(waste, user_id):
     image_id, request_id = waste.upload(user_id), str(uuids.uuid7())
-    made, barrier = [], threading.Barrier(8)
-
-    def ask():
-        barrier.wait(10)
-        made.append(waste.start(user_id, image_id=image_id, request_id=request_id).analysis_id)
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+    made = []
+    assert not together(
+        8, lambda: made.append(waste.start(user_id, image_id=image_id, request_id=request_id).analysis_id)
+    )
     assert len(made) == 8
     assert len(set(made)) == 1
     with pytest.raises(AlreadyExists) as caught:

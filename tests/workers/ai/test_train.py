@@ -48,7 +48,7 @@ def folders(tmp_path):
 
 
 def test_a_head_learns_and_survives_its_file(clusters, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "EPOCHS", 150)
+    monkeypatch.setattr(train, "EPOCHS", 150)  # Enough for clusters that lie apart.
     features, kinds = clusters
     first, second = tmp_path / "first.npz", tmp_path / "second.npz"
     train.save_head(first, train.fit(features, kinds), 1.5)

@@ -154,7 +154,7 @@ class GetStatisticsResponse(_message.Message):
     def __init__(self, statistics: _Optional[_Iterable[_Union[TaskStatistics, _Mapping]]] = ...) -> None: ...
 
 class TaskStatistics(_message.Message):
-    __slots__ = ("task_name", "count", "pending_count", "running_count", "success_count", "failure_count", "failure_rate", "p50_s", "p99_s")
+    __slots__ = ("task_name", "count", "pending_count", "running_count", "success_count", "failure_count", "failure_rate", "p50_s", "p99_s", "cancelled_count")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     PENDING_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +164,7 @@ class TaskStatistics(_message.Message):
     FAILURE_RATE_FIELD_NUMBER: _ClassVar[int]
     P50_S_FIELD_NUMBER: _ClassVar[int]
     P99_S_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_COUNT_FIELD_NUMBER: _ClassVar[int]
     task_name: str
     count: int
     pending_count: int
@@ -173,7 +174,8 @@ class TaskStatistics(_message.Message):
     failure_rate: float
     p50_s: float
     p99_s: float
-    def __init__(self, task_name: _Optional[str] = ..., count: _Optional[int] = ..., pending_count: _Optional[int] = ..., running_count: _Optional[int] = ..., success_count: _Optional[int] = ..., failure_count: _Optional[int] = ..., failure_rate: _Optional[float] = ..., p50_s: _Optional[float] = ..., p99_s: _Optional[float] = ...) -> None: ...
+    cancelled_count: int
+    def __init__(self, task_name: _Optional[str] = ..., count: _Optional[int] = ..., pending_count: _Optional[int] = ..., running_count: _Optional[int] = ..., success_count: _Optional[int] = ..., failure_count: _Optional[int] = ..., failure_rate: _Optional[float] = ..., p50_s: _Optional[float] = ..., p99_s: _Optional[float] = ..., cancelled_count: _Optional[int] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("dead_letter_id", "task_id", "queue", "attempt", "user_id", "reason", "error", "stack", "death_time", "replay_time", "replayed_by", "payload")

@@ -113,7 +113,7 @@ class WasteServiceServicer:
         """Starts an analysis of an uploaded photo, or of one analysed before with another question.
         Fails with NOT_FOUND (IMAGE_NOT_FOUND), FAILED_PRECONDITION (IMAGE_NOT_UPLOADED), for a request_id used with
         another body ALREADY_EXISTS (REQUEST_ID_REUSED) and, past 10,000 a day in Seoul (MOST_ANALYSES), those that were
-        deleted included, RESOURCE_EXHAUSTED (TOO_MANY_ANALYSES, until midnight).
+        deleted or cancelled included, RESOURCE_EXHAUSTED (TOO_MANY_ANALYSES, until midnight).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,8 +134,8 @@ class WasteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAnalysis(self, request, context):
-        """Removes an analysis with its feedback, also one that is under way: it ends here, and nothing that workers still
-        find out brings it back. The photo goes with its last analysis, from the object store too: within seconds, or as
+        """Removes an analysis with its feedback, also one that is under way: it ends here, workers stop as they do after
+        CancelAnalysis, and nothing that they still find out brings it back. The photo goes with its last analysis, from the object store too: within seconds, or as
         soon as the store can be reached. Fails with NOT_FOUND (ANALYSIS_NOT_FOUND), also the second time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
