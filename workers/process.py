@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 # After how many seconds a thread that computes gives way to one that waits to go on. A task passes through seven
 # threads; with Python's own 5 ms half of the tasks under load took a quarter longer, and no more were done in a second.
-TURN_S = 0.0005
+SWITCH_S = 0.0005
 
 
 def serve(worker: Worker, listen: str, *closing: Callable[[], None]) -> None:
@@ -24,7 +24,7 @@ def serve(worker: Worker, listen: str, *closing: Callable[[], None]) -> None:
     SIGUSR1 pauses: takes nothing new and finishes what is here. SIGUSR2 resumes. gRPC health at `listen` says SERVING
     while work arrives.
     """
-    sys.setswitchinterval(TURN_S)
+    sys.setswitchinterval(SWITCH_S)
     acts = {signal.SIGUSR1: worker.consumer.pause, signal.SIGUSR2: worker.consumer.resume}
 
     def heed(number, frame) -> None:
