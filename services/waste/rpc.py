@@ -222,6 +222,8 @@ class Waste(waste_pb2_grpc.WasteServiceServicer):
             row = store.get_analysis(tx, user_id, UUID(request.analysis_id))
             if row.completed_at is None:
                 raise FailedPrecondition("the analysis has not ended yet", reason="ANALYSIS_NOT_FINISHED")
+            if row.state == "CANCELLED":
+                raise FailedPrecondition("a cancelled analysis has no answer", reason="ANALYSIS_CANCELLED")
             store.sync_feedback(tx, analysis_id=row.id, user_id=user_id, now=now, **said)
         return waste_pb2.CreateFeedbackResponse(feedback=waste_pb2.Feedback(**said, update_time=now))
 

@@ -13,7 +13,7 @@ from eco2.pipeline.v1 import messages_pb2
 from eco2.waste.v1 import waste_pb2, waste_pb2_grpc
 
 from services.kit import cache
-from services.kit.errors import InvalidArgument, NotFound, Unauthenticated
+from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from services.waste.outcomes import WasteInternal
 from services.waste.rpc import Waste
 from tests.conftest import as_user
@@ -231,3 +231,12 @@ def test_a_user_who_leaves_leaves_none_behind(waste, user_id):
     assert str(user_id) not in str(told(waste))
     with pytest.raises(NotFound):
         cancel(waste, user_id, analysis_id)
+
+
+def test_what_was_cancelled_takes_no_feedback(waste, user_id):
+    analysis_id = waste.start(user_id).analysis_id
+    cancel(waste, user_id, analysis_id)
+    request = waste_pb2.CreateFeedbackRequest(analysis_id=analysis_id, correct=True)
+    with pytest.raises(FailedPrecondition) as caught:
+        waste.public.CreateFeedback(request, metadata=as_user(user_id))
+    assert caught.value.reason == "ANALYSIS_CANCELLED"

@@ -179,7 +179,7 @@ class WasteServiceServicer:
     def CreateFeedback(self, request, context):
         """Keeps what the user says of an answer, for later training too; a second call replaces the first, so there is one
         for each analysis.
-        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and FAILED_PRECONDITION (ANALYSIS_NOT_FINISHED).
+        Fails with NOT_FOUND (ANALYSIS_NOT_FOUND) and FAILED_PRECONDITION (ANALYSIS_NOT_FINISHED, ANALYSIS_CANCELLED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
