@@ -190,7 +190,7 @@ def test_past_analyses_are_looked_up_and_cited_and_only_ones_own(chat, user_id, 
         chat.ask(user_id, "이거 어떻게 버려요?", analysis_id=analysis_id),
     ):
         # 16:00 of the 17th in UTC is the 18th in Seoul.
-        assert "11월 18일에 찍으신 사진은 '소주병'" in answer.content
+        assert "11월 18일에 찍으신 사진은 '소주병'이었어요" in answer.content
         assert "비밀" not in answer.content
         cited = answer.citations[0].analysis
         assert (cited.analysis_id, cited.source_url) == (analysis_id, "https://example.com/glass")
