@@ -44,10 +44,7 @@ _KNOWN: dict[str, Schema] = {
     ".google.protobuf.Value": {},
     ".google.protobuf.Empty": {"type": "object"},
 }
-_ABOUT = (
-    "How to throw a thing away. What an operation does not have is refused in a query, and dropped without a word in a"
-    " body."
-)
+_ABOUT = (Path(__file__).parent / "about.md").read_text()
 _ERROR: Schema = {
     "description": "google.rpc.Status; the first detail is an ErrorInfo with a reason.",
     "type": "object",
@@ -230,6 +227,8 @@ def _or_null(schema: Schema) -> Schema:
     if "$ref" in schema:
         described = {name: value for name, value in schema.items() if name != "$ref"}
         return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}]} | described
+    if "enum" in schema:
+        schema = schema | {"enum": [*schema["enum"], None]}
     # Without a type it is any JSON, null included.
     return schema | ({"type": [schema["type"], "null"]} if "type" in schema else {})
 
@@ -248,6 +247,7 @@ def _is_required(field: FieldDescriptorProto) -> bool:
         rules.required
         or bool(string.min_len or string.len or string.uuid or string.email or rules.bytes.min_len or rules.bytes.len)
         or any(each.gte > 0 or (each.HasField("gt") and each.gt >= 0) for each in whole)
+        or "" not in (getattr(string, "in") or [""])
         or 0 in rules.enum.not_in
         or bool(rules.repeated.min_items)
     )
@@ -258,8 +258,11 @@ def _limits(rules: validate_pb2.FieldRules) -> Schema:
     string = rules.string
     if string.max_len or string.len:
         found["maxLength"] = string.max_len or string.len
-    if rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE:
-        # Empty is as good as absent.
+    # Empty is as good as absent.
+    may_be_empty = rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
+    if allowed := [*getattr(string, "in")]:
+        found["enum"] = [*allowed, ""] if may_be_empty else allowed
+    if may_be_empty:
         return found
     if string.min_len or string.len:
         found["minLength"] = string.min_len or string.len

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from stack import daemon, mesh
-from stack.home import CHECKOUT, Home, HomeError, default_path
+from stack.home import CHECKOUT, LINKED, Home, HomeError, default_path
 from stack.supervisor import READY_STATES, StartError
 
 
@@ -62,7 +62,8 @@ def open_home() -> Home:
     chosen = os.environ.get("ECO2_HOME")
     home = Home(Path(chosen) if chosen else default_path())
     if not chosen and home.path.parent != CHECKOUT:
-        sys.stderr.write(f"the servers cannot use a folder in {CHECKOUT}: the data folder is {home.path}\n")
+        said = f"the servers cannot use a folder in {CHECKOUT}: the data folder is {home.path}"
+        sys.stderr.write(f"{said} ({', '.join(LINKED)} of .eco2 lead there)\n")
     return home
 
 

@@ -23,6 +23,9 @@ POSTGRES_USER = "postgres" if os.geteuid() == 0 else None
 # RabbitMQ and Envoy stumble over any other character in the path of their files.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9 ._@+=:~/-]+")
 
+# What people and commands look for in `.eco2`, wherever the data folder is.
+LINKED = ("journal", "log", "secrets")
+
 # Below the ephemeral range (32768 and up), so that no outgoing connection takes a port of ours by chance.
 FIRST_PORT, BLOCK, BLOCKS = 21000, 40, 150
 
@@ -90,8 +93,10 @@ def reachable(folder: Path) -> bool:
 
 
 def default_path(checkout: Path = CHECKOUT) -> Path:
-    """`.eco2` in the checkout, or a folder of ours in /var/tmp when the servers cannot use one in the checkout."""
+    """`.eco2` in the checkout, or a folder of ours in /var/tmp when the servers cannot use one in the checkout; then
+    `.eco2/log` and its like lead there."""
     if PLAIN_PATH.fullmatch(str(checkout)) and reachable(checkout):
+        _link(checkout / ".eco2", checkout / ".eco2")
         return checkout / ".eco2"
     digest = hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
     path = Path("/var/tmp") / f"eco2-{digest}"
@@ -101,7 +106,20 @@ def default_path(checkout: Path = CHECKOUT) -> Path:
     # Anyone may have put something under this name: /var/tmp is open to all.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise HomeError(f"{path} is not a folder that only you can write; set ECO2_HOME to another folder")
+    _link(checkout / ".eco2", path)
     return path
+
+
+def _link(own: Path, path: Path) -> None:
+    """Without effect on folders that are there. A link of a checkout that was elsewhere before is replaced."""
+    for name in LINKED:
+        link = own / name
+        if link.is_symlink() and (path == own or link.readlink() != path / name):
+            link.unlink(missing_ok=True)
+        if path != own:
+            own.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                link.symlink_to(path / name)
 
 
 class Ports:

@@ -103,7 +103,9 @@ def claim(folder: Path) -> int:
     except BlockingIOError:
         owner = os.read(descriptor, 20).decode() or "unknown"
         os.close(descriptor)
-        raise JournalError(f"{folder} belongs to a running process (pid {owner}); give each worker its own") from None
+        raise JournalError(
+            f"{folder} belongs to a running process (pid {owner}): end it first, or name another folder"
+        ) from None
     os.truncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
     return descriptor

@@ -20,7 +20,7 @@ _SAYS = {
         "welcome": "도움이 되었다니 기뻐요. 또 궁금한 물건이 있으면 물어보세요.",
         "decline": "죄송하지만 그건 제가 도와드릴 수 없어요. 저는 물건을 어떻게 나누어 버리는지 알려 드려요. "
         "버리려는 물건의 이름을 적어 주시면 규칙을 찾아볼게요.",
-        "photo": "{day}에 찍으신 사진은 '{name}'였어요. {text}",
+        "photo": "{day}에 찍으신 사진은 '{name}'{was}. {text}",
         "centers": "가까운 곳이에요:",
         "NO_PLACE": "가까운 곳이나 지역의 규정을 찾으려면 장소를 저장하거나 위치를 함께 보내 주세요.",
         "NO_CENTERS": "근처 50 km 안에서 받는 곳을 찾지 못했어요.",
@@ -94,7 +94,14 @@ def _photo(says: dict[str, str], language: str, fact: Fact) -> str:
     analysis = fact.citation.analysis
     at = analysis.create_time.ToDatetime(ZoneInfo("UTC")).astimezone(_SEOUL)
     day = f"{at.month}월 {at.day}일" if language == "ko" else f"{at:%B} {at.day}"
-    return says["photo"].format(day=day, name=analysis.item_name, text=f"{fact.text} [{fact.number}]")
+    said = {"name": analysis.item_name, "was": _was(analysis.item_name), "text": f"{fact.text} [{fact.number}]"}
+    return says["photo"].format(day=day, **said)
+
+
+def _was(name: str) -> str:
+    """The Korean "was" behind a name: with 이 after a final consonant."""
+    syllable = ord(name[-1]) - ord("가") if name else 0
+    return "이었어요" if 0 <= syllable < 11172 and syllable % 28 else "였어요"
 
 
 def _center(fact: Fact) -> str:

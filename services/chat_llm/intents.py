@@ -24,6 +24,11 @@ _BACK = re.compile(
     r"|\b(?:it|its|that|this|them|those|these|lid|cap|label|rinse|wash|dry|broken|dirty|greasy)\b",
     re.IGNORECASE,
 )
+_PHOTO = re.compile(
+    r"(?:\b(?:이|그|저|위|아래|보낸|올린)\s)?사진(?:은|는|이|을|에|의|들)?(?:\s?[속안]에?)?"
+    r"|\b(?:(?:this|that|the|my)\s)?(?:photo|picture)s?\b",
+    re.IGNORECASE,
+)
 # Possessive, so that nothing is read twice however a message is made: no repetition gives back what it took.
 _GREETING = re.compile(
     r"\W*+(?:안녕\S*+|하이|헬로\S*+|반가\S*+|hi|hello|hey|good (?:morning|afternoon|evening))(?:\s++there)?+\W*+\Z",
@@ -113,6 +118,11 @@ def wants_region(question: str) -> bool:
 def refers_back(question: str) -> bool:
     """Whether it may be about what was spoken of before: short, and with words that lean on something."""
     return len(question.split()) <= _SHORT and _BACK.search(question.strip()) is not None
+
+
+def without_photo(question: str) -> str:
+    """The question without the words for the photo that it came with: a photo is a thing to throw away too."""
+    return _PHOTO.sub(" ", question).strip()
 
 
 def is_greeting(question: str) -> bool:

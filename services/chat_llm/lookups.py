@@ -113,6 +113,8 @@ class Lookups:
 
     def _find_rules(self, task: Task, photos: list[waste_pb2.Analysis], region_code: str) -> list[Fact]:
         question, here = task.question[:QUESTION], (task.language, region_code)
+        if photos and not (question := intents.without_photo(question)):
+            return []
         several = [self._ask(part, *here) for part in intents.split_things(question)]
         if several and all(found and found[0].confidence >= SURE for found in several):
             # By rule, since two names may lead to one.

@@ -9,6 +9,9 @@ from google.protobuf.message import DecodeError, Message
 
 from services.kit.errors import InvalidArgument
 
+# The pattern by which protos refuse what is empty or of blanks alone.
+_NOT_BLANK = r"\S"
+
 
 def reader(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | DecodeError]:
     """A deserializer that hands on what it stumbles over, for `validate`: gRPC itself would say INTERNAL, as if it were
@@ -29,13 +32,18 @@ def validate(request: Message | DecodeError) -> None:
         message = f"the request cannot be read: {request}"
         raise InvalidArgument(message, reason="MALFORMED_REQUEST", violations=(("", str(request)),))
     found = protovalidate.collect_violations(request)
-    violations = tuple((_path(violation.proto.field), violation.proto.message) for violation in found)
+    violations = tuple((_path(violation.proto.field), _said(violation)) for violation in found)
     # PostgreSQL stores no NUL in text or JSON. A string that has one shows it in the encoded message; few others do.
     if not violations and b"\0" in request.SerializeToString():
         violations = tuple((path.removeprefix("."), "must not contain NUL") for path in _paths_of_nul(request, ""))
     if violations:
         message = "; ".join(f"{field or 'request'}: {text}" for field, text in violations)
         raise InvalidArgument(message, reason="INVALID_FIELD", violations=violations)
+
+
+def _said(violation: protovalidate.Violation) -> str:
+    """In words that a person may be shown: nobody reads the pattern of a blank name."""
+    return "must not be blank" if violation.rule_value == _NOT_BLANK else violation.proto.message
 
 
 def _paths_of_nul(value, path: str) -> Iterator[str]:

@@ -107,14 +107,15 @@ def save(database: Database, report: Report, found: Iterable[Center], now: datet
         report.new, report.changed = report.new + changes.new, report.changed + changes.changed
 
 
-def lines(report: Report) -> Iterator[str]:
-    """A report for people."""
+def lines(report: Report, written: bool = True) -> Iterator[str]:
+    """A report for people. Which places are new only the database knows, which a dry run does not ask."""
     if report.error:
         yield f"{report.file}: not read: {report.error}"
         return
+    changes = f"{report.new} new places, {report.changed} changed" if written else "nothing written"
     yield (
         f"{report.file}: {report.format} in {report.encoding}, {report.rows} rows: {report.accepted} accepted"
-        f" ({report.new} new places, {report.changed} changed), {len(report.refused)} refused"
+        f" ({changes}), {len(report.refused)} refused"
     )
     for reason, count in sorted(Counter(reason for _, reason, _ in report.refused).items()):
         yield f"  {reason}: {count}"
@@ -133,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
             save(database, report, found, datetime.now(UTC))
         reports.append(report)
         if not asked.json:
-            sys.stdout.write("\n".join(lines(report)) + "\n")
+            sys.stdout.write("\n".join(lines(report, database is not None)) + "\n")
     if asked.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(report) for report in reports], ensure_ascii=False) + "\n")
     if database:

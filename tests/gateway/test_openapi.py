@@ -69,6 +69,10 @@ def test_what_a_request_must_satisfy_is_said(document):
     said = document["paths"]["/api/v1/chat/conversations/{conversation_id}/messages"]["post"]
     body = said["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["content"]
+    assert body["properties"]["language_code"]["enum"] == ["ko", "en", "", None]
+    photo = document["components"]["schemas"]["eco2.waste.v1.CreateImageRequest.Asked"]
+    assert "content_type" in photo["required"]
+    assert "image/heic" in photo["properties"]["content_type"]["enum"]
     # What may be left out may be null too.
     assert body["properties"]["content"]["type"] == "string"
     assert body["properties"]["language_code"]["type"] == ["string", "null"]
@@ -88,3 +92,7 @@ def test_the_edge_serves_it_to_everybody(edge):
     page = edge.client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "/api/v1/recycle-info:ask" in page.text
+    # What one is to send and what comes back, field by field.
+    assert "<code>content_type</code> (string, image/jpeg | image/png" in page.text
+    assert "<code>follow_up_question</code> (string)" in page.text
+    assert "<b>Tokens.</b>" in page.text

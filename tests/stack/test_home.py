@@ -30,6 +30,9 @@ def test_a_checkout_that_postgres_cannot_reach_gets_a_folder_elsewhere(tmp_path:
         assert path.parent == Path("/var/tmp")
         assert default_path(checkout) == path
         assert Home(path).path == path
+        # The README's commands name these in the checkout.
+        assert (checkout / ".eco2/secrets").samefile(path / "secrets")
+        assert (checkout / ".eco2/log").samefile(path / "log")
         path.chmod(0o777)
         with pytest.raises(HomeError, match="only you can write"):
             default_path(checkout)
@@ -49,6 +52,16 @@ def test_a_checkout_whose_path_rabbitmq_cannot_read_gets_a_folder_elsewhere(home
         path.rmdir()
     with pytest.raises(HomeError, match="set ECO2_HOME"):
         Home(checkout)
+
+
+def test_a_checkout_that_was_moved_to_where_it_can_be_used_forgets_the_folder_elsewhere(home: Home):
+    for name in ("secrets", "log"):
+        (home.path / "checkout/.eco2").mkdir(parents=True, exist_ok=True)
+        (home.path / "checkout/.eco2" / name).symlink_to(home.path / "gone" / name)
+    own = Home(default_path(home.path / "checkout")).path
+    assert own == home.path / "checkout/.eco2"
+    assert (own / "secrets").is_dir()
+    assert not (own / "secrets").is_symlink()
 
 
 @only_root

@@ -188,10 +188,13 @@ def test_past_analyses_are_looked_up_and_cited_and_only_ones_own(chat, user_id, 
     for answer in (
         chat.ask(user_id, "방금 찍은 사진 다시 알려줘"),
         chat.ask(user_id, "이거 어떻게 버려요?", analysis_id=analysis_id),
+        chat.ask(user_id, "이 사진 뭐예요?", analysis_id=analysis_id),
     ):
         # 16:00 of the 17th in UTC is the 18th in Seoul.
-        assert "11월 18일에 찍으신 사진은 '소주병'" in answer.content
+        assert "11월 18일에 찍으신 사진은 '소주병'이었어요" in answer.content
         assert "비밀" not in answer.content
+        # The photo, and not what photos are thrown away with.
+        assert "사진:" not in answer.content
         cited = answer.citations[0].analysis
         assert (cited.analysis_id, cited.source_url) == (analysis_id, "https://example.com/glass")
     conversation_id = chat.open(user_id)

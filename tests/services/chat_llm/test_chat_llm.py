@@ -34,7 +34,7 @@ RPCS = {
     "GetMessage": pb.GetMessageRequest(conversation_id=NOBODY, message_id=NOBODY),
     "WatchMessage": pb.WatchMessageRequest(conversation_id=NOBODY, message_id=NOBODY),
     "StopMessage": pb.StopMessageRequest(conversation_id=NOBODY, message_id=NOBODY),
-    "CreateFeedback": pb.CreateFeedbackRequest(conversation_id=NOBODY, message_id=NOBODY),
+    "CreateFeedback": pb.CreateFeedbackRequest(conversation_id=NOBODY, message_id=NOBODY, helpful=True),
 }
 STREAMING = {"CreateMessage", "WatchMessage"}
 
@@ -282,6 +282,9 @@ def test_feedback_is_for_answers_that_have_ended_and_the_last_word_counts(start,
             feedback(message, helpful=True)
         assert caught.value.reason == reason
     answer = chat.stop(user_id, begun.answer)
+    with pytest.raises(InvalidArgument) as refused:
+        feedback(answer, comment="what now?")
+    assert refused.value.violations[0][0] == "helpful"
     feedback(answer, helpful=True)
     feedback(answer, helpful=False, comment="too slow")
     with chat.database.reading() as connection:

@@ -113,6 +113,20 @@ def test_what_words_ask_for(question, places, analyses, back):
 
 
 @pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("이 사진 뭐예요?", "뭐예요?"),
+        ("사진 속 컵은 어떻게 버려요?", "컵은 어떻게 버려요?"),
+        ("사진들", ""),
+        ("What is in this picture?", "What is in  ?"),
+        ("휴양지에서 산 컵", "휴양지에서 산 컵"),
+    ],
+)
+def test_the_words_for_the_photo_itself_go(question, left):
+    assert intents.without_photo(question) == left
+
+
+@pytest.mark.parametrize(
     ("question", "topics", "region"),
     [
         ("우리 동네는 무슨 요일에 버려요?", {"DAYS"}, True),

@@ -133,7 +133,7 @@ def test_bad_input_and_a_missing_caller_are_refused_by_name(waste, user_id, hist
         (call.DeleteAnalysis, waste_pb2.DeleteAnalysisRequest(analysis_id="x"), "analysis_id"),
         (
             call.CreateFeedback,
-            waste_pb2.CreateFeedbackRequest(analysis_id=analysis_id, true_material=77),
+            waste_pb2.CreateFeedbackRequest(analysis_id=analysis_id, correct=False, true_material=77),
             "true_material",
         ),
         (
@@ -183,7 +183,7 @@ def test_a_list_and_statistics_come_from_the_index_of_a_user(waste, user_id):
 
 def test_what_it_really_was_is_kept_and_shown(waste, user_id, history):
     said = {"comment": "갑", "true_material": MATERIAL_PAPER_PACK, "true_category": "종이팩", "true_item_id": "carton"}
-    request = waste_pb2.CreateFeedbackRequest(analysis_id=history["glass"], **said)
+    request = waste_pb2.CreateFeedbackRequest(analysis_id=history["glass"], correct=False, **said)
     answer = waste.public.CreateFeedback(request, metadata=as_user(user_id)).feedback
     assert {name: getattr(answer, name) for name in said} == said
     assert get(waste, user_id, history["glass"]).feedback == answer

@@ -113,7 +113,7 @@ def test_what_is_somebody_elses_is_not_found(waste, user_id):
         (waste.public.GetAnalysis, waste_pb2.GetAnalysisRequest(analysis_id=analysis.analysis_id)),
         (waste.public.WaitAnalysis, waste_pb2.WaitAnalysisRequest(analysis_id=analysis.analysis_id)),
         (waste.public.CreateAnalysis, waste_pb2.CreateAnalysisRequest(image_id=analysis.image_id)),
-        (waste.public.CreateFeedback, waste_pb2.CreateFeedbackRequest(analysis_id=analysis.analysis_id)),
+        (waste.public.CreateFeedback, waste_pb2.CreateFeedbackRequest(analysis_id=analysis.analysis_id, correct=True)),
     ):
         with pytest.raises(NotFound):
             call(request, metadata=as_user(stranger))
@@ -331,6 +331,9 @@ def test_feedback_waits_for_the_end_and_the_last_word_counts(waste, user_id):
     with pytest.raises(FailedPrecondition):
         waste.public.CreateFeedback(request, metadata=as_user(user_id))
     record(waste, analysis_id, completion=completion())
+    with pytest.raises(InvalidArgument) as caught:
+        waste.public.CreateFeedback(waste_pb2.CreateFeedbackRequest(analysis_id=analysis_id), metadata=as_user(user_id))
+    assert caught.value.violations[0][0] == "correct"
     waste.public.CreateFeedback(request, metadata=as_user(user_id))
     request.correct, request.comment = False, "플라스틱이에요"
     waste.public.CreateFeedback(request, metadata=as_user(user_id))

@@ -140,7 +140,10 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExchangeSignIn(self, request, context):
-        """Exchanges the code with which an app came back from GET /api/v1/auth/oauth/{provider} for tokens. Fails with
+        """Exchanges the code with which an app came back from signing in with a provider for tokens. The app opens
+        GET /api/v1/auth/oauth/{provider}?redirect_uri=…&code_challenge=… in a browser: provider is google, kakao or naver,
+        redirect_uri one that operators allow (OAUTH_REDIRECT_URIS), code_challenge the S256 of a verifier (PKCE) that stays
+        in the app. The person comes back to redirect_uri with ?code=…, or with ?error=… as in LinkIdentity. Fails with
         UNAUTHENTICATED (SIGN_IN_CODE_INVALID) when the code is unknown, was used or is older than a minute, or the verifier
         is not the one of the challenge, which uses the code up; also when the account was erased or the provider unlinked
         from it meanwhile.

@@ -104,7 +104,8 @@ class UsersServiceServicer:
     def DeleteAccount(self, request, context):
         """Erases the person in every domain, for good. Ends all log-ins at once, removes the rest within seconds, or as soon
         as each domain can be reached, and answers with what has been done so far; ErasureService shows the rest. A second
-        call returns the same erasure. Fails with ALREADY_EXISTS (REQUEST_ID_REUSED) and RESOURCE_EXHAUSTED
+        call while the first is under way returns the same erasure; later ones fail with UNAUTHENTICATED (SESSION_ENDED), as
+        every call with this person's tokens does. Fails with ALREADY_EXISTS (REQUEST_ID_REUSED) and RESOURCE_EXHAUSTED
         (TOO_MANY_ERASURES).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
