@@ -64,7 +64,8 @@ def test_every_name_in_the_design_reaches_its_service(edge):
     assert listed["result"]["material"] == "MATERIAL_GLASS"
     assert edge.get("/api/v1/waste/statistics").json()["total_count"] == 7
     assert edge.request("DELETE", ANALYSIS).json() == {}
-    said = edge.post(f"{ANALYSIS}/feedback", json={"true_material": "MATERIAL_PAPER"}).json()["feedback"]
+    said = {"correct": False, "true_material": "MATERIAL_PAPER"}
+    said = edge.post(f"{ANALYSIS}/feedback", json=said).json()["feedback"]
     assert (said["correct"], said["true_material"]) == (False, "MATERIAL_PAPER")
     assert edge.get("/api/v1/recycle-info/items?query=우유팩").json()["items"][0]["name_ko"] == "우유팩"
     assert edge.post("/api/v1/recycle-info:ask", json={"question": "병?"}).json()["answer"]["text"] == "병?"
