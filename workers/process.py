@@ -14,7 +14,7 @@ from workers.runtime import Worker
 log = logging.getLogger(__name__)
 
 # After how many seconds a thread that computes gives way to one that waits to go on. A task passes through seven
-# threads; with Python's own 5 ms half of the tasks under load took a quarter longer, and no more were done in a second.
+# threads; with Python's own 5 ms half of the tasks under load took a quarter longer, at no higher throughput.
 SWITCH_S = 0.0005
 
 

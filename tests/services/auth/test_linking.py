@@ -57,11 +57,10 @@ def linked(replica, given) -> list[str]:
     return [each.provider for each in answer.identities]
 
 
-def refused(kind, reason: str, call, *arguments, **options) -> bool:
+def refused(kind, reason: str, call, *arguments, **options) -> None:
     with pytest.raises(kind) as caught:
         call(*arguments, **options)
     assert caught.value.reason == reason
-    return True
 
 
 @pytest.fixture
@@ -83,8 +82,8 @@ def test_who_has_linked_signs_in_with_it_and_who_has_unlinked_does_not(replica, 
     assert linked(replica, mina.tokens) == ["kakao", "naver"]
     assert user_id(sign_in(replica, fakes["google"])) != mina.user.user_id
     assert user_id(sign_in(replica, fakes["kakao"])) == mina.user.user_id
-    assert refused(errors.NotFound, "IDENTITY_NOT_FOUND", unlink, replica, mina.tokens)
-    assert refused(errors.NotFound, "IDENTITY_NOT_FOUND", unlink, replica, mina.tokens, "myspace")
+    refused(errors.NotFound, "IDENTITY_NOT_FOUND", unlink, replica, mina.tokens)
+    refused(errors.NotFound, "IDENTITY_NOT_FOUND", unlink, replica, mina.tokens, "myspace")
 
 
 def test_to_link_again_what_is_linked_changes_nothing(replica, fakes, mina, clock):
@@ -105,7 +104,7 @@ def test_a_page_of_this_site_may_link_too_and_a_page_elsewhere_may_not(replica, 
     with pytest.raises(errors.InvalidArgument) as caught:
         link(replica, mina.tokens, challenge="short")
     assert caught.value.violations[0][0] == "code_challenge"
-    assert refused(errors.NotFound, "PROVIDER_UNKNOWN", link, replica, mina.tokens, "myspace")
+    refused(errors.NotFound, "PROVIDER_UNKNOWN", link, replica, mina.tokens, "myspace")
 
 
 def test_who_says_no_or_whose_provider_fails_comes_back_and_has_linked_nothing(replica, fakes, mina):
@@ -127,17 +126,17 @@ def test_nothing_is_linked_or_made_before_who_began_confirms(replica, fakes, min
     jun = register(replica.auth, "jun", "jun@example.com")
     # Another log-in has no use of the code, not even that person's other ones; nor does it use it up.
     for other in (jun.tokens, login(replica.auth).tokens):
-        assert refused(errors.FailedPrecondition, "LINK_CODE_INVALID", confirm, replica, other, code)
+        refused(errors.FailedPrecondition, "LINK_CODE_INVALID", confirm, replica, other, code)
     # It logs nobody in.
     exchange = auth_pb2.ExchangeSignInRequest(code=code, code_verifier=VERIFIER)
-    assert refused(errors.Unauthenticated, "SIGN_IN_CODE_INVALID", replica.auth.ExchangeSignIn, exchange)
+    refused(errors.Unauthenticated, "SIGN_IN_CODE_INVALID", replica.auth.ExchangeSignIn, exchange)
     assert confirm(replica, mina.tokens, code).provider == "google"
 
 
 def test_a_code_of_a_sign_in_links_nothing(replica, fakes, mina):
     url = begin(replica, "google", code_challenge=tokens.challenge(VERIFIER), redirect_uri=APP)
     code = come_back(replica, fakes["google"], url)
-    assert refused(errors.FailedPrecondition, "LINK_CODE_INVALID", confirm, replica, mina.tokens, code)
+    refused(errors.FailedPrecondition, "LINK_CODE_INVALID", confirm, replica, mina.tokens, code)
 
 
 def test_a_code_and_a_state_work_once_however_many_come_at_once(start_with, fakes):
@@ -167,13 +166,13 @@ def test_a_code_and_a_state_work_once_however_many_come_at_once(start_with, fake
 def test_a_wrong_verifier_uses_the_code_up(replica, fakes, mina):
     code = come_back(replica, fakes["google"], link(replica, mina.tokens))
     for verifier in ("x" * 43, VERIFIER):
-        assert refused(errors.FailedPrecondition, "LINK_CODE_INVALID", confirm, replica, mina.tokens, code, verifier)
+        refused(errors.FailedPrecondition, "LINK_CODE_INVALID", confirm, replica, mina.tokens, code, verifier)
 
 
 def test_what_somebody_else_signs_in_with_is_not_taken_from_them(replica, fakes, mina):
     jun = user_id(sign_in(replica, fakes["kakao"]))
     code = come_back(replica, fakes["kakao"], link(replica, mina.tokens, "kakao"))
-    assert refused(errors.AlreadyExists, "IDENTITY_TAKEN", confirm, replica, mina.tokens, code)
+    refused(errors.AlreadyExists, "IDENTITY_TAKEN", confirm, replica, mina.tokens, code)
     assert user_id(sign_in(replica, fakes["kakao"])) == jun
     assert linked(replica, mina.tokens) == []
 
@@ -200,21 +199,21 @@ def test_a_log_in_of_long_ago_gives_no_new_way_in(replica, fakes, mina, clock):
     """Who has got hold of a token, or of a refresh token, has not got the account for good."""
     clock.advance(minutes=16)
     refresh(replica.auth, mina.tokens.refresh_token)
-    assert refused(errors.FailedPrecondition, "LOG_IN_AGAIN", link, replica, mina.tokens)
+    refused(errors.FailedPrecondition, "LOG_IN_AGAIN", link, replica, mina.tokens)
     assert link(replica, login(replica.auth).tokens)
 
 
 def test_who_logs_out_meanwhile_links_nothing(replica, fakes, mina):
     code = come_back(replica, fakes["google"], link(replica, mina.tokens))
     replica.auth.Logout(auth_pb2.LogoutRequest(refresh_token=mina.tokens.refresh_token))
-    assert refused(errors.Unauthenticated, "SESSION_ENDED", confirm, replica, mina.tokens, code)
+    refused(errors.Unauthenticated, "SESSION_ENDED", confirm, replica, mina.tokens, code)
 
 
 def test_the_last_way_in_stays(start_with, fakes, owner):
     replicas = [start_with(), start_with()]
     answer = sign_in(replicas[0], fakes["google"])
     mine = user_id(answer)
-    assert refused(errors.FailedPrecondition, "LAST_WAY_IN", unlink, replicas[0], answer.tokens)
+    refused(errors.FailedPrecondition, "LAST_WAY_IN", unlink, replicas[0], answer.tokens)
     link_whole(replicas[0], fakes["kakao"], answer.tokens)
 
     def try_one(number: int) -> str:

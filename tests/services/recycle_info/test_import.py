@@ -147,7 +147,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(house, run, monkeypatch
         "added 1: test_gadget\nremoved 0\nchanged 1: glass_bottle\nnothing was changed\n",
     )
     assert tables(house) == before
-    monkeypatch.delenv("API_RECYCLE_DB_URL")
+    monkeypatch.delenv("API_RECYCLE_DB_URL")  # As it is for an operator who forgot it.
     assert "compared with the rules that ship" in run(SHELF, options=["--dry-run"])[1]
     code, said = run(SHELF)
     assert (code, tables(house)) == (1, before)
@@ -294,8 +294,8 @@ def next_release(monkeypatch):
     def ship() -> None:
         items, overrides = corpus.load(), regions.load()[:1]
         items["milk_carton"] = {**items["milk_carton"], "name_en": "Carton of the next release"}
-        monkeypatch.setattr(corpus, "load", lambda: copy.deepcopy(items))
-        monkeypatch.setattr(regions, "load", lambda: copy.deepcopy(overrides))
+        monkeypatch.setattr(corpus, "load", lambda: copy.deepcopy(items))  # A later release: its files.
+        monkeypatch.setattr(regions, "load", lambda: copy.deepcopy(overrides))  # Likewise.
 
     return ship
 

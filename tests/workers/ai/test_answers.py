@@ -92,28 +92,20 @@ def test_a_failure_is_shared_by_those_who_waited_and_kept_by_nobody(worker, aske
     assert model.calls == before + 1
 
 
-def test_nobody_is_refused_for_the_budget_of_another(worker, asked):
-    spent = Model(ResourceExhausted("spent", reason="MODEL_BUDGET_SPENT", budget="user"))
-    rich, mine = Model(), worker()
-    rich.go.set()
-    with ThreadPoolExecutor(2) as pool:
-        poor = pool.submit(mine.get, asked, "m", spent.look)
-        assert spent.entered.wait(30)
-        other = pool.submit(mine.get, asked, "m", rich.look)
-        spent.go.set()
-        assert isinstance(poor.exception(30), ResourceExhausted)
-        assert other.result(30)[0] == SIGHT
-
-
-def test_nobody_ends_because_another_has_cancelled(worker, asked):
-    dropped, wanted, mine = Model(Cancelled()), Model(), worker()
+@pytest.mark.parametrize(
+    "error",
+    [ResourceExhausted("spent", reason="MODEL_BUDGET_SPENT", budget="user"), Cancelled()],
+    ids=["budget", "cancelled"],
+)
+def test_nobody_ends_for_what_is_anothers_alone(worker, asked, error):
+    theirs, wanted, mine = Model(error), Model(), worker()
     wanted.go.set()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(mine.get, asked, "m", dropped.look)
-        assert dropped.entered.wait(30)
+        first = pool.submit(mine.get, asked, "m", theirs.look)
+        assert theirs.entered.wait(30)
         other = pool.submit(mine.get, asked, "m", wanted.look)
-        dropped.go.set()
-        assert isinstance(first.exception(30), Cancelled)
+        theirs.go.set()
+        assert isinstance(first.exception(30), type(error))
         assert other.result(30) == (SIGHT, False)
 
 

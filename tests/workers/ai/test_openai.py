@@ -157,8 +157,8 @@ PASSING = [
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """The production figures are seconds."""
-    monkeypatch.setattr(openai_vision, "PATIENCE", Patience(timeout_s=0.5, deadline_s=3, tries=2, max_tokens=300))
+    patience = Patience(timeout_s=0.5, deadline_s=3, tries=2, max_tokens=300)
+    monkeypatch.setattr(openai_vision, "PATIENCE", patience)  # The production figures are many seconds.
 
 
 @pytest.mark.parametrize(("fault", "reason", "again"), FINAL + PASSING)
