@@ -47,11 +47,13 @@ def connect(url: str, db: int, timeout_s: float = 1.0) -> redis.Redis:
 
 @contextlib.contextmanager
 def reaching() -> Iterator[None]:
-    """Within the block a Redis that cannot be reached is UNAVAILABLE (CACHE_UNAVAILABLE)."""
+    """Within the block a Redis that cannot be reached, is full, or is a replica is UNAVAILABLE (CACHE_UNAVAILABLE)."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable("the cache cannot be reached", reason="CACHE_UNAVAILABLE") from error
+    except (redis.OutOfMemoryError, redis.ReadOnlyError) as error:
+        raise Unavailable("the cache takes nothing at the moment", reason="CACHE_UNAVAILABLE") from error
 
 
 class Board:

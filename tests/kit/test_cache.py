@@ -62,6 +62,22 @@ def test_a_redis_that_cannot_be_reached_is_unavailable():
     assert caught.value.reason == "CACHE_UNAVAILABLE"
 
 
+def test_a_full_redis_is_unavailable_and_still_read(client, board):
+    key = f"test:{uuid.uuid4()}"
+    trail = cache.Trail(client, f"{key}:trail", ttl_s=60, most=10)
+    assert board.advance(key, 1, {"stage": "ocr"})
+    client.config_set("maxmemory", 1)
+    try:
+        for write in (lambda: board.advance(key, 2, {"stage": "rules"}), lambda: trail.append("one")):
+            with pytest.raises(Unavailable) as raised:
+                write()
+            assert raised.value.reason == "CACHE_UNAVAILABLE"
+        assert board.read(key)["stage"] == "ocr"
+    finally:
+        client.config_set("maxmemory", 0)
+    assert board.advance(key, 2, {"stage": "rules"})
+
+
 def test_a_trail_is_read_in_its_order_from_any_place(client):
     trail = cache.Trail(client, key := f"test:{uuid.uuid4()}", ttl_s=60, most=cache.Trail.BATCH * 10)
     assert trail.read(trail.BEGINNING) == ([], trail.BEGINNING)
