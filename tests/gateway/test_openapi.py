@@ -96,3 +96,5 @@ def test_the_edge_serves_it_to_everybody(edge):
     assert "<code>content_type</code> (string, image/jpeg | image/png" in page.text
     assert "<code>follow_up_question</code> (string)" in page.text
     assert "<b>Tokens.</b>" in page.text
+    front = edge.client.get("/")
+    assert (front.status_code, front.headers["location"]) == (302, f"{edge.client.base_url}/docs")

@@ -184,7 +184,7 @@ def test_without_a_token_it_is_401(edge, path):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/"),
+        ("GET", "/api"),
         ("GET", "/api/v1/nothing"),
         ("GET", "/api/v1/waste/nothing"),
         ("GET", "/api/v1/users"),
