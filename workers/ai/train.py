@@ -1,6 +1,7 @@
 """Trains the vision head on the backbone's features. numpy only; the seeds are fixed.
 
-usage: python -m workers.ai.train BACKBONE.onnx DATA_DIR GROCERY_DIR MASKS_DIR WORK_DIR [--out HEAD.npz]
+usage: python -m workers.ai.train BACKBONE.onnx DATA_DIR REALWASTE_DIR GROCERY_DIR MASKS_DIR WORK_DIR
+    [--out HEAD.npz]
 
 The folders are those of workers/ai/photos.py. WORK_DIR receives the views that are trained on, 5 GB. Val sets nothing
 but the temperature.
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from workers.ai.evidence import KINDS, WASTE
-from workers.ai.photos import SEED, MovedVal, list_photos, make_views, open_photo
+from workers.ai.photos import SEED, Folders, MovedVal, list_photos, make_views, open_photo
 from workers.ai.vision import HEAD, Backbone, Head, crop_centre, softmax, to_pixels, to_views
 
 VIEWS = 30_000
@@ -143,7 +144,7 @@ def report(name: str, probabilities: np.ndarray, kinds: np.ndarray) -> str:
     return f"{name}: accuracy {right.mean():.4f}  ece {ece:.4f}  {per_kind}\n"
 
 
-def train(model: Path, folders: tuple[Path, Path, Path], work: Path, out: Path) -> None:
+def train(model: Path, folders: Folders, work: Path, out: Path) -> None:
     views, view_kinds = make_views(folders, work, VIEWS)
     photos = list_photos(folders[0] / "train")
     plain = look_closely((open_photo(path) for path, _ in photos), model, plain_views)
@@ -151,7 +152,7 @@ def train(model: Path, folders: tuple[Path, Path, Path], work: Path, out: Path) 
     features = [look_at(views, model)[0], *[plain.reshape(-1, plain.shape[-1])] * PLAIN_REPEATS]
     parameters = fit(np.concatenate(features), np.concatenate([view_kinds, *[plain_kinds] * PLAIN_REPEATS]))
 
-    photos, moved_val = list_photos(folders[0] / "val"), MovedVal(*folders)
+    photos, moved_val = list_photos(folders[0] / "val"), MovedVal(folders[0], *folders[2:])
     moved_photos = [moved_val.view(number) for number in range(len(moved_val))]
     val = look_closely((open_photo(path) for path, _ in photos), model)
     moved = look_closely((Image.fromarray(view) for view, _ in moved_photos), model)
@@ -170,11 +171,11 @@ def train(model: Path, folders: tuple[Path, Path, Path], work: Path, out: Path) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.ai.train", description=__doc__.partition("\n")[0])
-    for name in ("backbone", "data", "groceries", "masks", "work"):
+    for name in ("backbone", "data", "real_waste", "groceries", "masks", "work"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--out", type=Path, default=HEAD)
     arguments = parser.parse_args()
-    folders = (arguments.data, arguments.groceries, arguments.masks)
+    folders = (arguments.data, arguments.real_waste, arguments.groceries, arguments.masks)
     train(arguments.backbone, folders, arguments.work, arguments.out)
 
 

@@ -31,8 +31,13 @@ def save(image: Image.Image, *parts) -> None:
 
 @pytest.fixture
 def folders(tmp_path):
-    """One photo of each kind of TrashNet and of the grocery shop, two of them with a mask."""
-    data, groceries, masks = (tmp_path / name for name in ("data", "groceries", "masks"))
+    """One photo of each kind of TrashNet and of the grocery shop, two of them with a mask; of RealWaste one in each
+    folder, and of its plastic a film and a foam too."""
+    data, real_waste, groceries, masks = (tmp_path / name for name in ("data", "real_waste", "groceries", "masks"))
+    for name in photos.REAL_FOLDERS:
+        save(Image.new("RGB", (100, 100), "white"), real_waste, name, f"{name}_1.jpg")
+    for number in (min(photos.FILM), min(photos.FOAM)):
+        save(Image.new("RGB", (100, 100), "white"), real_waste, "Plastic", f"Plastic_{number}.jpg")
     for shade, name in enumerate(photos.FOLDERS):
         for part in ("train", "val"):
             save(Image.new("RGB", (96, 128), (40 * shade, 90, 60)), data, part, name, "one.jpg")
@@ -44,7 +49,7 @@ def folders(tmp_path):
     mask.paste(255, (30, 40, 70, 100))
     for path in (data / "train" / "glass" / "one.jpg", data / "val" / "metal" / "one.jpg"):
         save(mask, photos.mask_path(masks, path))
-    return data, groceries, masks
+    return data, real_waste, groceries, masks
 
 
 def test_a_head_learns_and_survives_its_file(clusters, tmp_path, monkeypatch):
@@ -81,8 +86,16 @@ def test_calibration_error_is_the_gap_between_word_and_deed():
 def test_folders_without_photos_are_named(tmp_path):
     with pytest.raises(ValueError, match="cardboard"):
         photos.list_photos(tmp_path)
+    with pytest.raises(ValueError, match="Glass"):
+        photos.list_real_waste(tmp_path)
     with pytest.raises(ValueError, match="Packages/Milk"):
         photos.list_packs(tmp_path, "train")
+
+
+def test_film_is_no_plastic_of_ours_and_foam_nothing_we_know(folders):
+    listed = {path.name: KINDS[kind] for path, kind in photos.list_real_waste(folders[1])}
+    film = {f"Plastic_{min(photos.FILM)}.jpg": "GENERAL"}
+    assert listed == {f"{name}_1.jpg": kind for name, kind in photos.REAL_FOLDERS.items()} | film
 
 
 def test_a_numbered_view_is_always_the_same_and_every_kind_comes(folders):
@@ -108,7 +121,7 @@ def test_views_are_made_once(folders, tmp_path):
 
 
 def test_val_is_moved_where_its_thing_is_known(folders):
-    moved = photos.MovedVal(*folders)
+    moved = photos.MovedVal(folders[0], *folders[2:])
     assert len(moved) == 2
     assert {KINDS[moved.view(number)[1]] for number in range(2)} == {"METAL"}
 
