@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -30,8 +31,6 @@ from workers.ai.augment import (
 from workers.ai.evidence import KINDS
 from workers.ai.vision import SIZE
 
-# DATA_DIR, REALWASTE_DIR or None, GROCERY_DIR, MASKS_DIR.
-Folders = tuple[Path, Path | None, Path, Path]
 # TrashNet's folders, in the order of KINDS.
 FOLDERS = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 # Those that fill their photo, which RealWaste's do not.
@@ -52,6 +51,15 @@ GROUND_PHOTOS = 1200
 SHARES = (0.14, 0.14, 0.14, 0.14, 0.14, 0.06, 0.09, 0.06, 0.09)
 PHOTO_SIDE, GROUND_SIDE = 320, 400
 SEED = 7
+
+
+class Folders(NamedTuple):
+    """Those of the docstring above. real_waste: None to do without."""
+
+    data: Path
+    real_waste: Path | None
+    groceries: Path
+    masks: Path
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,8 @@ def open_with_mask(path: Path, masks: Path | None, flat: bool = False) -> Photo:
 class Album:
     """All training photos in memory, and the views made of them."""
 
-    def __init__(self, data: Path, real_waste: Path | None, groceries: Path, masks: Path):
+    def __init__(self, folders: Folders):
+        data, real_waste, groceries, masks = folders
         real = list_real_waste(real_waste) if real_waste else []
         shop = [(path, KINDS.index("PAPER_PACK")) for path in list_packs(groceries, "train")]
         food = list_groceries(groceries / "train", "Fruit", "Vegetables")
@@ -174,10 +183,10 @@ class Album:
 class MovedVal:
     """TrashNet's val as if taken elsewhere: every thing with a clear mask, on grounds that no training photo had."""
 
-    def __init__(self, data: Path, groceries: Path, masks: Path):
-        photos = [(open_with_mask(path, masks), kind) for path, kind in list_photos(data / "val")]
+    def __init__(self, folders: Folders):
+        photos = [(open_with_mask(path, folders.masks), kind) for path, kind in list_photos(folders.data / "val")]
         self._things = [(photo.thing, kind) for photo, kind in photos if photo.thing]
-        self._grounds = _open_grounds(groceries / "test")
+        self._grounds = _open_grounds(folders.groceries / "test")
 
     def __len__(self) -> int:
         return 2 * len(self._things)
@@ -196,9 +205,9 @@ def _open_grounds(groceries: Path) -> Grounds:
 _view: Callable[[int], tuple[np.ndarray, int]]
 
 
-def _open_album(*folders: Path) -> None:
+def _open_album(folders: Folders) -> None:
     global _view
-    _view = Album(*folders).view
+    _view = Album(folders).view
 
 
 def _make_view(number: int) -> tuple[np.ndarray, int]:
@@ -208,13 +217,13 @@ def _make_view(number: int) -> tuple[np.ndarray, int]:
 def make_views(folders: Folders, work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The album's first views, uint8 [count, 224, 224, 3], and their kinds [count]. They are made on two cores into the
     folder `work` (150 kB a view), and taken from there the next time."""
-    name = f"{count}{'' if folders[1] else '_without_real_waste'}.npy"
+    name = f"{count}{'' if folders.real_waste else '_without_real_waste'}.npy"
     pixels_path, kinds_path = work / f"views_{name}", work / f"kinds_{name}"
     if not kinds_path.is_file():
         work.mkdir(parents=True, exist_ok=True)
         pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, SIZE, SIZE, 3))
         kinds = np.zeros(count, np.int64)
-        with ProcessPoolExecutor(2, initializer=_open_album, initargs=folders) as pool:
+        with ProcessPoolExecutor(2, initializer=_open_album, initargs=(folders,)) as pool:
             for number, (view, kind) in enumerate(pool.map(_make_view, range(count), chunksize=64)):
                 pixels[number], kinds[number] = view, kind
         pixels.flush()

@@ -146,13 +146,13 @@ def report(name: str, probabilities: np.ndarray, kinds: np.ndarray) -> str:
 
 def train(model: Path, folders: Folders, work: Path, out: Path) -> None:
     views, view_kinds = make_views(folders, work, VIEWS)
-    photos = list_photos(folders[0] / "train")
+    photos = list_photos(folders.data / "train")
     plain = look_closely((open_photo(path) for path, _ in photos), model, plain_views)
     plain_kinds = np.repeat([kind for _, kind in photos], plain.shape[1])
     features = [look_at(views, model)[0], *[plain.reshape(-1, plain.shape[-1])] * PLAIN_REPEATS]
     parameters = fit(np.concatenate(features), np.concatenate([view_kinds, *[plain_kinds] * PLAIN_REPEATS]))
 
-    photos, moved_val = list_photos(folders[0] / "val"), MovedVal(folders[0], *folders[2:])
+    photos, moved_val = list_photos(folders.data / "val"), MovedVal(folders)
     moved_photos = [moved_val.view(number) for number in range(len(moved_val))]
     val = look_closely((open_photo(path) for path, _ in photos), model)
     moved = look_closely((Image.fromarray(view) for view, _ in moved_photos), model)
@@ -175,7 +175,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--out", type=Path, default=HEAD)
     arguments = parser.parse_args()
-    folders = (arguments.data, arguments.real_waste, arguments.groceries, arguments.masks)
+    folders = Folders(arguments.data, arguments.real_waste, arguments.groceries, arguments.masks)
     train(arguments.backbone, folders, arguments.work, arguments.out)
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from workers.ai import backbone
 from workers.ai.backbone import BATCH_NORM_EPSILON, FEATURES, STAGES, TEXTURE_BLOCKS
 from workers.ai.evidence import KINDS
-from workers.ai.photos import SEED, make_views
+from workers.ai.photos import SEED, Folders, make_views
 from workers.ai.train import VIEWS, look_at
 from workers.ai.vision import SIZE
 
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=backbone.TUNING)
     arguments = parser.parse_args()
     # Tuned to views with RealWaste in them it came out no better; only the head learns from that.
-    folders = (arguments.data, None, arguments.groceries, arguments.masks)
+    folders = Folders(arguments.data, None, arguments.groceries, arguments.masks)
     views, kinds = make_views(folders, arguments.work, VIEWS)
     untuned = arguments.work / "untuned.onnx"
     backbone.build(untuned, tuning=None)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,12 +19,13 @@ from eco2.recycle_info.v1 import recycle_info_pb2_grpc
 
 from services.kit.database import Database
 from services.kit.errors import NotFound
-from services.recycle_info import corpus, import_rules, regions, store
+from services.recycle_info import corpus, import_rules, store
 from services.recycle_info.catalogue import item_id
 from services.recycle_info.embedder import Embedder
 from services.recycle_info.queries import Queries
 from services.recycle_info.rpc import RecycleInfo
 from services.recycle_info.rules import Rules
+from stack.home import CHECKOUT
 
 NEW = {
     "key": "test_gadget",
@@ -66,18 +71,21 @@ def house(database, serve, embedder) -> House:
     return House(db, rules, recycle_info_pb2_grpc.RecycleInfoServiceStub(channel))
 
 
+def files_of(folder, shelves) -> list[str]:
+    paths = [folder / f"shelf{at}.json" for at in range(len(shelves))]
+    for path, shelf in zip(paths, shelves, strict=True):
+        text = shelf if isinstance(shelf, str) else json.dumps(shelf, ensure_ascii=False)
+        path.write_text(text, encoding="utf-8")
+    return list(map(str, paths))
+
+
 @pytest.fixture
 def run(house, postgres, database_name, tmp_path, capsys, monkeypatch):
     """Runs the command on shelves; gives the exit code and what it says."""
     monkeypatch.setenv("API_RECYCLE_DB_URL", postgres.url(database_name, "recycle_info"))
 
     def call(*shelves, options=()) -> tuple[int, str]:
-        paths = []
-        for at, shelf in enumerate(shelves):
-            paths.append(tmp_path / f"shelf{at}.json")
-            text = shelf if isinstance(shelf, str) else json.dumps(shelf, ensure_ascii=False)
-            paths[-1].write_text(text, encoding="utf-8")
-        code = import_rules.main([*map(str, paths), *options])
+        code = import_rules.main([*files_of(tmp_path, shelves), *options])
         said = capsys.readouterr()
         return code, said.out + said.err
 
@@ -280,6 +288,7 @@ def test_a_few_rules_that_change_nothing_are_no_import(house, run):
         assert store.find_import(connection) is None
 
 
+RENAMED = "Carton of the next release"
 GREEN = {
     "category_major": "재활용폐기물",
     "category_middle": "유리병",
@@ -287,17 +296,59 @@ GREEN = {
 }
 
 
+START = """
+import logging, os
+from services.kit.database import Database
+from services.recycle_info.embedder import Embedder
+from services.recycle_info.rules import Rules
+logging.basicConfig(level=logging.WARNING, format="%(message)s")
+Rules(Database(os.environ["API_RECYCLE_DB_URL"]), Embedder())
+"""
+
+
+@dataclasses.dataclass
+class Release:
+    """Another one, in processes of its own: a copy of the code with other rules beside it."""
+
+    folder: Path
+    url: str
+
+    def run(self, *shelves, options=()) -> tuple[int, str]:
+        """As the fixture `run`."""
+        return self._python("-m", "services.recycle_info.import_rules", *files_of(self.folder, shelves), *options)
+
+    def start(self) -> str:
+        """What its server warns of when it starts."""
+        code, said = self._python("-c", START)
+        assert code == 0, said
+        return said
+
+    def _python(self, *arguments: str) -> tuple[int, str]:
+        # The folder that Python is started in comes before the checkout.
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=os.environ | {"API_RECYCLE_DB_URL": self.url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
 @pytest.fixture
-def next_release(monkeypatch):
-    """Makes it ship: a new name for one item, and no rules of municipalities but the first."""
+def next_release(house, postgres, database_name, tmp_path) -> Release:
+    """With a new name for one item, and no rules of municipalities but the first."""
+    made = tmp_path / "release"
+    shutil.copytree(CHECKOUT / "services", made / "services", ignore=shutil.ignore_patterns("__pycache__"))
+    rules = made / "services/recycle_info"
+    edit(rules, "corpus/paper_pack.json", lambda shelf: named(shelf, "milk_carton").update(name_en=RENAMED))
+    edit(rules, "regions.json", lambda overrides: overrides.__delitem__(slice(1, None)))
+    return Release(made, postgres.url(database_name, "recycle_info"))
 
-    def ship() -> None:
-        items, overrides = corpus.load(), regions.load()[:1]
-        items["milk_carton"] = {**items["milk_carton"], "name_en": "Carton of the next release"}
-        monkeypatch.setattr(corpus, "load", lambda: copy.deepcopy(items))  # A later release: its files.
-        monkeypatch.setattr(regions, "load", lambda: copy.deepcopy(overrides))  # Likewise.
 
-    return ship
+def named(shelf: dict, key: str) -> dict:
+    return next(item for item in shelf["items"] if item["key"] == key)
 
 
 def warnings(caplog) -> list[str]:
@@ -312,31 +363,29 @@ def test_a_release_with_other_rules_says_that_imported_ones_hold(house, run, emb
     assert "changed 1: glass_bottle\n" in said
     Rules(house.database, embedder)
     assert not warnings(caplog)
-    next_release()
-    Rules(house.database, embedder)
-    assert warnings(caplog) == [
-        "imported rules are in force, and those that ship have changed: see import_rules --status"
-    ]
-    said = run(options=["--status"])[1]
+    stale = "imported rules are in force, and those that ship have changed: see import_rules --status"
+    assert next_release.start().splitlines() == [stale]
+    said = next_release.run(options=["--status"])[1]
     assert "HAVE CHANGED" in said
     assert "changed 2: glass_bottle, milk_carton\nand others of municipalities\n" in said
     # One more rule over the imported ones does not make them newer.
-    assert run(SHELF)[0] == 0
-    assert "HAVE CHANGED" in run(options=["--status"])[1]
+    assert next_release.run(SHELF)[0] == 0
+    assert "HAVE CHANGED" in next_release.run(options=["--status"])[1]
 
 
-def test_after_a_release_the_own_rules_go_over_those_that_ship(house, run, embedder, next_release, caplog):
+def test_after_a_release_the_own_rules_go_over_those_that_ship(house, run, next_release):
     assert run(GREEN)[0] == 0
-    next_release()
-    assert "changed 1: milk_carton\n" in run(GREEN, options=["--shipped", "--dry-run"])[1]
-    assert run(GREEN, options=["--shipped"])[0] == 0
-    current = Rules(house.database, embedder).current
-    assert not warnings(caplog)
-    assert current.items["milk_carton"]["name_en"] == "Carton of the next release"
+    assert "changed 1: milk_carton\n" in next_release.run(GREEN, options=["--shipped", "--dry-run"])[1]
+    code, said = next_release.run(GREEN, options=["--shipped"])
+    assert code == 0, said
+    assert next_release.start() == ""
+    house.rules.refresh()
+    current = house.rules.current
+    assert current.items["milk_carton"]["name_en"] == RENAMED
     assert current.items["glass_bottle"]["bin_ko"] == "초록 수거함"
     assert current.items_in("11350") == current.items
-    assert "have not changed" in run(options=["--status"])[1]
-    assert "nothing was changed" in run(GREEN, options=["--shipped"])[1]
+    assert "have not changed" in next_release.run(options=["--status"])[1]
+    assert "nothing was changed" in next_release.run(GREEN, options=["--shipped"])[1]
 
 
 def test_what_an_older_release_imported_is_taken_for_older(house, run, embedder, caplog):
@@ -350,8 +399,7 @@ def test_what_an_older_release_imported_is_taken_for_older(house, run, embedder,
     assert "have not changed" in run(options=["--status"])[1]
 
 
-def test_rules_over_those_of_another_release_are_not_taken_for_new(house, run, next_release):
-    next_release()
+def test_rules_over_those_of_another_release_are_not_taken_for_new(house, next_release):
     # No server of that release has started yet.
-    assert run(GREEN)[0] == 0
-    assert "HAVE CHANGED" in run(options=["--status"])[1]
+    assert next_release.run(GREEN)[0] == 0
+    assert "HAVE CHANGED" in next_release.run(options=["--status"])[1]

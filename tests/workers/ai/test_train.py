@@ -49,7 +49,7 @@ def folders(tmp_path):
     mask.paste(255, (30, 40, 70, 100))
     for path in (data / "train" / "glass" / "one.jpg", data / "val" / "metal" / "one.jpg"):
         save(mask, photos.mask_path(masks, path))
-    return data, real_waste, groceries, masks
+    return photos.Folders(data, real_waste, groceries, masks)
 
 
 def test_a_head_learns_and_survives_its_file(clusters, tmp_path, monkeypatch):
@@ -93,13 +93,13 @@ def test_folders_without_photos_are_named(tmp_path):
 
 
 def test_film_is_no_plastic_of_ours_and_foam_nothing_we_know(folders):
-    listed = {path.name: KINDS[kind] for path, kind in photos.list_real_waste(folders[1])}
+    listed = {path.name: KINDS[kind] for path, kind in photos.list_real_waste(folders.real_waste)}
     film = {f"Plastic_{min(photos.FILM)}.jpg": "GENERAL"}
     assert listed == {f"{name}_1.jpg": kind for name, kind in photos.REAL_FOLDERS.items()} | film
 
 
 def test_a_numbered_view_is_always_the_same_and_every_kind_comes(folders):
-    album, again = photos.Album(*folders), photos.Album(*folders)
+    album, again = photos.Album(folders), photos.Album(folders)
     kinds = set()
     for number in range(60):
         (view, kind), (other, _) = album.view(number), again.view(number)
@@ -112,16 +112,23 @@ def test_a_numbered_view_is_always_the_same_and_every_kind_comes(folders):
 def test_views_are_made_once(folders, tmp_path):
     work = tmp_path / "work"
     views, kinds = photos.make_views(folders, work, 6)
-    album = photos.Album(*folders)
+    album = photos.Album(folders)
     assert [(view.tobytes(), kind) for view, kind in zip(views, kinds, strict=True)] == [
         (view.tobytes(), kind) for view, kind in map(album.view, range(6))
     ]
-    (folders[0] / "train" / "glass" / "one.jpg").unlink()
+    (folders.data / "train" / "glass" / "one.jpg").unlink()
     assert photos.make_views(folders, work, 6)[1].tolist() == kinds.tolist()
 
 
+def test_views_without_real_waste_are_others(folders, tmp_path):
+    both = folders, folders._replace(real_waste=None)
+    made = [[view.tobytes() for view in photos.make_views(some, tmp_path / "work", 12)[0]] for some in both]
+    assert made == [[photos.Album(some).view(number)[0].tobytes() for number in range(12)] for some in both]
+    assert made[0] != made[1]
+
+
 def test_val_is_moved_where_its_thing_is_known(folders):
-    moved = photos.MovedVal(folders[0], *folders[2:])
+    moved = photos.MovedVal(folders)
     assert len(moved) == 2
     assert {KINDS[moved.view(number)[1]] for number in range(2)} == {"METAL"}
 
