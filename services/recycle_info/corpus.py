@@ -73,10 +73,11 @@ TAGS = frozenset(
     {
         *("dirty", "clean", "wet", "contents_left", "label_on", "cap_on", "tape_on", "broken"),
         *("swollen", "worn_out", "mixed_material", "coated", "shredded", "battery_inside", "gas_left", "oversized"),
+        "incomplete",
     }
 )
 # Nobody wants a thing in one of these, so what a rule says about a sound one is left out.
-UNSOUND = frozenset({"broken", "worn_out", "dirty", "swollen"})
+UNSOUND = frozenset({"broken", "worn_out", "dirty", "swollen", "incomplete"})
 
 
 class Situation(TypedDict):

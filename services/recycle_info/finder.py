@@ -8,11 +8,10 @@ LEARN=1`; questions_test.json was never used for that.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.recycle_info import words
+from services.recycle_info import intent, words
 from services.recycle_info.meanings import Meanings
 from services.recycle_info.retrieval import Index
 from services.recycle_info.situations import find_situations
@@ -30,22 +29,8 @@ MAX_CONTENT = 150
 NAMED = 0.5
 MIN_SCORE = 0.15
 # Logistic weights of `signs`, and the probability of being our subject from which on we answer.
-WEIGHTS = (2.63, 3.18, 1.74, -3.24, 0.52, 2.52, -4.87)
-MIN_SUBJECT = 0.4
-
-_THROWS_AWAY = re.compile(
-    r"버[려리릴림린렸]|분리\s?(?:수거|배출)|분리해|재활용|배출|수거|처리|폐기|쓰레기|종량제|음쓰|내놓|떼야|떼어|헹[구궈]|씻어|"
-    r"\b(?:throw|thrown|dispos\w*|recycl\w*|bins?|trash|garbage|rubbish|discard\w*|toss|get(?:ting)? rid|waste|"
-    r"drop off|(?:do|does|should|can)\b.*\b(?:go|put)|goes? in)\b"
-)
-_ASKS_ELSE = re.compile(
-    r"추천|레시피|끓이|삶아|요리|만드는|맛있|맛집|사려|살까|사고\s?싶|구매|주문|가격|시세|칼로리|날씨|사용법|쓰는\s?법|청소하|세탁하|닦는|"
-    r"고치|수리|설치|뭐가\s?좋|어떤\s?게\s?좋|[가이]\s?좋[아을은]|어울|사이즈|요금|전기세|키우|고르|골라|먹어야|먹을까|알려줘|누구|언제|"
-    r"몇\s?(?:시|번|살|도|분)|브랜드|산책|"
-    r"\b(?:recommend\w*|recipe|cook(?:ed|ing)?|bought|price|best|calor\w+|repair|near me|weather|healthy|bad for|learn|"
-    r"who|when|why|tell me|write|book a|translate|waterproof|brand|how (?:far|tall|old|many|long)|"
-    r"(?:should i|to|can i|do i|i) (?:buy|eat|wear|cook|clean|fix|make|use|change|reset|play|watch|match))\b"
-)
+WEIGHTS = (1.94, 2.46, 2.59, -4.55, 1.42, 2.17, -3.52)
+MIN_SUBJECT = 0.45
 
 
 @dataclass(frozen=True)
@@ -75,12 +60,17 @@ class Finder:
         return [(key, round(score, 4)) for key, score in view.weighed[:limit] if score >= MIN_SCORE]
 
     def view(self, question: str) -> View:
-        folded = words.fold(question)
-        content = " ".join(words.content_words(words.strip_state(folded)))[:MAX_CONTENT]
-        by_letters = self.letters.rank(question)
-        if self._meanings is None or not content or is_sure(by_letters, folded):
+        folded, by_letters = words.fold(question), self.letters.rank(question)
+        if self._meanings is None or is_sure(by_letters, folded):
             return View(folded, by_letters)
-        near, lean = self._meanings.near(content)
+        # Of what seems to be another subject every word counts, not just the thing.
+        if intent.asks_else(folded):
+            content = words.words(folded)
+        else:
+            content = words.content_words(words.strip_state(self.letters.narrow(folded)))
+        if not content:
+            return View(folded, by_letters)
+        near, lean = self._meanings.near(" ".join(content)[:MAX_CONTENT])
         letters = dict(by_letters)
         scores = {
             key: (1 - MEANING) * letters.get(key, 0.0) + MEANING * max(0.0, (float(cosine) - CHANCE) / (1 - CHANCE))
@@ -94,7 +84,7 @@ def is_sure(by_letters: Ranking, folded: str) -> bool:
     if not by_letters or by_letters[0][1] < SURE:
         return False
     lead = by_letters[0][1] - (by_letters[1][1] if len(by_letters) > 1 else 0.0)
-    return lead >= SURE_LEAD and not _ASKS_ELSE.search(folded)
+    return lead >= SURE_LEAD and not intent.asks_else(folded)
 
 
 def signs(view: View) -> tuple[float, ...]:
@@ -102,8 +92,8 @@ def signs(view: View) -> tuple[float, ...]:
     return (
         view.weighed[0][1],
         view.lean * 20,
-        float(bool(_THROWS_AWAY.search(view.folded))),
-        float(bool(_ASKS_ELSE.search(view.folded))),
+        float(intent.throws_away(view.folded)),
+        float(intent.asks_else(view.folded)),
         float(bool(find_situations(view.folded))),
         view.by_letters[0][1] if view.by_letters else 0.0,
         1.0,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +54,10 @@ class _Evidence:
 class Index:
     """The names of all items, ready to be searched. It never changes, so threads may share it."""
 
-    def __init__(self, owners: Mapping[str, str]) -> None:
-        """owners: the key that each name, by its identity, belongs to."""
+    def __init__(self, owners: Mapping[str, str], compounds: Collection[str]) -> None:
+        """owners: the key that each name, by its identity, belongs to. compounds: the identities of those that hold a
+        part or a bin and more, as 페트병 뚜껑."""
+        self._compounds = frozenset(compounds)
         self._names = list(owners)
         self._keys = list(owners.values())
         self._at = {name: at for at, name in enumerate(self._names)}
@@ -77,11 +79,17 @@ class Index:
     @classmethod
     def build(cls, documents: Mapping[str, Iterable[str]]) -> Index:
         """documents: the names and aliases of each key, in any language. The first key keeps a shared name."""
-        owners: dict[str, str] = {}
+        owners, compounds = {}, set()
         for key, names in documents.items():
             for name in names:
                 owners.setdefault(text.identity(name), key)
-        return cls(owners)
+                if text.words(rest := text.strip_beside(text.fold(name))) and rest != text.fold(name):
+                    compounds.add(text.identity(name))
+        # What was in 샴푸 통 may also be in a 샴푸 페트병.
+        for name, key in list(owners.items()):
+            for other in text.other_containers(name):
+                owners.setdefault(other, key)
+        return cls(owners, compounds)
 
     def search(self, question: str, limit: int) -> list[tuple[str, float]]:
         """Up to `limit` pairs (key, score 0..1), best first, of at least MIN_SCORE."""
@@ -89,8 +97,10 @@ class Index:
 
     def rank(self, question: str) -> list[tuple[str, float]]:
         """Every key with some evidence for it, best first. Only words.MAX_LETTERS of the question are read."""
-        folded = text.fold(question)
+        folded = self.narrow(text.fold(question))
         scores = self._score(text.strip_circumstances(folded), resembling=False)
+        for key, score in self._score(text.material_first(text.strip_circumstances(folded)), resembling=False).items():
+            scores[key] = max(scores[key], score)
         bare = text.strip_state(folded)
         for key, score in self._score(text.strip_circumstances(bare)).items():
             scores[key] = max(scores[key], score)
@@ -102,11 +112,21 @@ class Index:
         ranked = sorted(scores.items(), key=lambda pair: -pair[1])
         return [(key, round(min(score, 1.0), 4)) for key, score in ranked]
 
+    def narrow(self, folded: str) -> str:
+        """The question without the parts and bins that it speaks of, if a thing is named beside them."""
+        bare = text.strip_beside(folded)
+        if bare == folded or not self._find_names(bare):
+            return folded
+        return folded if self._compounds.intersection(self._find_names(folded)) else bare
+
+    def _find_names(self, folded: str) -> list[str]:
+        """The names that stand in a question."""
+        found = _cut(text.content_words(text.strip_circumstances(folded)))
+        return [self._names[each.name] for each in self._find_evidence(found, resembling=False)]
+
     def _score(self, folded: str, resembling: bool = True) -> dict[str, float]:
         """resembling: whether names that a phrase only resembles count too."""
-        found = text.content_words(folded)[:_MAX_WORDS]
-        while sum(map(len, found)) > _MAX_LETTERS:
-            found = [*found[:-1], found[-1][: len(found[-1]) // 2]] if len(found[-1]) > 1 else found[:-1]
+        found = _cut(text.content_words(folded))
         total, end = sum(map(text.length, found)), sum(map(len, found))
         evidence = list(self._find_evidence(found, resembling))
         scores: dict[str, float] = defaultdict(float)
@@ -166,6 +186,15 @@ class Index:
         return {gram: weight / norm for gram, weight in weights.items()}
 
 
+def _cut(found: list[str]) -> list[str]:
+    found = found[:_MAX_WORDS]
+    while sum(map(len, found)) > _MAX_LETTERS:
+        found = [*found[:-1], found[-1][: len(found[-1]) // 2]] if len(found[-1]) > 1 else found[:-1]
+    return found
+
+
 def _is_part(each: _Evidence, other: _Evidence) -> bool:
+    """Whether it stands in a longer name, or ends within one: 코팅된 종이 in 코팅된 종이컵."""
     longer = other.end - other.start > each.end - each.start
-    return longer and other.strength > 0.9 and other.start <= each.start and each.end <= other.end
+    within = longer and other.start <= each.start and each.end <= other.end
+    return other.strength > 0.9 and (within or each.start < other.start < each.end < other.end)

@@ -5,9 +5,13 @@ import unicodedata
 
 # For each tag the signs of it, Korean and English, already folded to lower case.
 _SIGNS = {
-    "dirty": r"더[러럽]|지저분|오염|얼룩|범벅|묻[은어었]|물\s?(?:이\s)?들[었은]|(?:안|못)\s?(?:씻|닦|헹|빨|지워)|"
+    "dirty": r"더[러럽]|지저분|오염|얼룩|범벅|묻[은어었음]|물\s?(?:이\s)?들[었은음]|물든|물\s?듦|눌[어러]\s?붙|"
+    r"(?<!이프)(?<!이프 )(?<!티커)(?<!티커 )(?<!라벨)(?<!라벨 )자국|기름\s?(?:[기때]|찌꺼기)|"
+    r"[변착]색|찌든|찌꺼기\S?\s?(?:남|붙|묻)|"
+    r"(?:기름|양념|국물|김치\S?|음식|소스|핏?물|색|냄새)\S{0,3}\s?(?:배[었인임어]|[밴뱀뱄])|"
+    r"(?:핏물|흙탕물)\S?\s?(?:든|들|튀)|(?:물|색|기름|냄새)\S?\s?안\s?빠|(?:안|못)\s?(?:씻|닦|헹|빨|지워)|"
     r"(?:씻|닦|헹구|빨|깨끗하)지\s?(?:않|못)|곰팡이|"
-    r"\b(?:dirty|greasy|grease|oily|stain\w*|soiled|unwashed|mou?ldy|covered in)\b|"
+    r"\b(?:dirty|greasy|grease|oily|residue|stuck on|discolou?red|stain\w*|soiled|unwashed|mou?ldy|covered in)\b|"
     r"\bnot (?:been )?(?:clean|washed|rinsed)|\bfood on\b",
     "clean": r"깨끗(?!하게|이)|씻[은었]|씻어\s?[둔놨놓]|헹[군궜]|닦[은았]|세척[한했]|"
     r"\b(?:(?<!be )(?:cleaned|washed|rinsed)|clean(?! (?:it|the|them|up)\b))\b",
@@ -19,7 +23,7 @@ _SIGNS = {
     "label_on": r"라벨|스티커|상표|\b(?:label|sticker)s?\b",
     "cap_on": r"뚜껑|마개|\b(?:cap|lid)s?\b",
     "tape_on": r"테이프|송장|\b(?:tape|address label)s?\b",
-    "broken": r"깨[진졌지]|금\s?[간갔]|박살|파손|부서|부러|파편|\b(?:broken?|shattered|cracked|smashed|chipped)\b",
+    "broken": r"깨[진졌지짐져]|금\s?[간갔]|박살|파손|부서|부러|파편|\b(?:broken?|shattered|cracked|smashed|chipped)\b",
     "swollen": r"부[풀푼]|빵빵|\b(?:swollen|swelling|bloated|bulging|puffed)\b",
     "worn_out": r"낡|[해헤][진졌]|구멍|닳|찢어|\b(?:worn|ripped|torn|holes?|threadbare)\b",
     "mixed_material": r"(?:복합|혼합|여러)\s?재질|재질\S?\s?섞|\b(?:mixed|different|several) materials?\b|"
@@ -29,6 +33,9 @@ _SIGNS = {
     "battery_inside": r"(?:건전지|배터리|전지)\S?\s?(?:들|있|내장|포함|안\s?빠)|내장\s?(?:배터리|전지)|"
     r"\bbatter(?:y|ies) (?:inside|in it|included)\b|\bbuilt[- ]in batter|\bwith (?:a |the )?batter(?:y|ies)\b",
     "gas_left": r"가스\S?\s?(?:남|있|들)|\b(?:gas (?:left|inside|in it)|(?:has|have) gas)\b",
+    "incomplete": r"(?:한|외)\s?짝|짝\S?\s?(?:잃|없)|한쪽만\s?(?:남|있|버|$)|"
+    r"\b(?:(?:one|single|odd) (?:shoe|sneaker|sock|boot|glove|sandal|slipper)s?|"
+    r"(?:lost|missing|without) (?:the other|its pair|one))\b",
     "oversized": r"너무\s?[큰커]|크기\S?\s?[큰커]|커서|(?:봉투|수거함)에\s?안\s?들|안\s?들어가|"
     r"\b(?:oversized|huge|too (?:big|large)|(?:doesn't|does not|won't) fit)\b",
 }

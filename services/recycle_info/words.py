@@ -6,32 +6,61 @@ from collections import Counter
 
 # What people say around the thing.
 _CHATTER = re.compile(
-    r"(?:라벨|뚜껑|테이프|송장)\S*\s+(?:안\s)?[떼뗴뜯닫붙떨빼]\S*|기름\S*\s?(?:\S+\s)?묻\S*|으?로\s(?:된|만든)|(?<=\S\s)스티커(?=\s?(?:얼마|값|비용|사|붙|$))|"
+    r"(?:라벨|뚜껑|테이프|송장)\S*\s+(?:안\s?)?[떼뗴뜯닫붙떨빼]\S*|(?<=\S\s)\S+\s안\s?[떼뗐뜯빼뺀빠떨]\S*|"
+    r"기름\S*\s?(?:\S+\s)?묻\S*|(?<!\S)\S*(?:먹은|마신)(?:거|것|건)(?!\S)|으?로\s?(?:된|만든)(?:거|것)?|(?<=\S\s)스티커(?=\s?(?:어디|얼마|값|비용|사|붙|$))|"
     r"(?:어떻게|어떡|어디|버[려리릴림린]|분리\s?(?:수거|배출)|재활용|배출|처리|수거|방법|신청|폐기|[0-9]+\s?[개장벌켤병](?!\S))\S*|"
     r"(?<!\S)한\s?(?:봉지|박스|상자|바구니|뭉치|묶음|보따리|무더기|가득)(?!\S)|"
     r"(?<!\S)(?:다|안|못|잘|좀|또|더|그냥|전부|통째로|따로|막|안쓰는|쓴|쓰고|남은|남긴|먹고|먹은|먹다|마신|쓰던|쓰다|쓰는|오래된|새로|"
     r"같이|함께|무료|무상|비용|얼마\S*|돈|내야|된|하는|해요?|돼(?:요|나요?|죠|\?)?|되(?!지)\S*|하[나고면죠는]\S*|해야|고장\S*|망가\S*|버전|거|것|건|게|거는|거예요|"
-    r"이거|그거|저거|집에|집에서|나온|생긴|들어온|받은|산|뺀|뗀|있는|있던|있는데|있어\S*|없\S*|싶\S*|담[긴겨았]\S*|들어\S*|교체\S*|"
+    r"이거|그거|저거|집에|집에서|나온|생긴|들어온|받은|산|뺀|뗀|있는|있던|있는데|있어\S*|없\S*|싶\S*|담[긴겨겼았]\S*|들[어었]\S*|교체\S*|"
     r"너무|많이|잔뜩|조금|혹시|근데|그럼|그리고|제가|저는|나는|우리|남았\S*|하려\S*|말고|중에|때|넣어도|넣으면|넣나\S*|어느|무슨|쪽)(?!\S)|"
     r"['’]\w{1,2}\b|\b(?:how|what|where|which|when|who|is|are|was|it|this|that|these|those|do|does|doesn|isn|don|"
     r"i|my|me|we|our|you|your|to|the|a|an|of|on|for|and|or|go|goes|put|throw|toss|away|out|get|rid|take|off|still|dispose\w*|"
-    r"disposal|discard\w*|recycl\w*|should|must|have|has|old|used|empty|bin|bins|working|anymore|leftover|some|any|work|works|"
+    r"disposal|discard\w*|recycl\w*|should|must|have|has|old|used|empty|bin|bins|working|best|way|proper|properly|safely|anymore|leftover|some|any|work|works|"
     r"can(?=\s+(?:i|we|you)\b))\b"
 )
 # The state it is in, which tells nothing of what it is.
 _STATE = re.compile(
+    r"(?:기름|국물|양념|커피|김치\S?|음식물?|소스|핏?물|색|때)\S{0,2}\s?(?:자국|때|범벅|안\s?[지빠닦]|[배밴뱀뱄](?![달추])|[든듦]|물\s?들|튀)\S*|"
     r"(?:유통|유효)\s?기[한간]\S*(?:\s지[난나남]\S*)?|(?<!\S)(?:고장|망가|부러|부서|깨[진졌먹져]|금\s?간|찢어|찢긴|낡|헌|오래|묵은|더[러럽]|"
-    r"썩[은었어]|상한|곰팡이|녹슨|녹슬|작아|안\s?쓰|못\s?쓰|안\s?입|안\s?신|굳[은었어])\S*|"
+    r"코팅된|기름기|얼룩|착색|변색|찌든|썩[은었어]|상한|곰팡이|녹슨|녹슬|작아|안\s?쓰|못\s?쓰|안\s?입|안\s?신|굳[은었어])\S*|"
     r"\b(?:broken|cracked|chipped|shattered|smashed|torn|ripped|worn(?: out)?|expired|outdated|old|dirty|greasy|oily|"
-    r"rusty|mou?ldy|spoiled|rotten|damaged|dead|half[- ](?:eaten|empty|full))\b"
+    r"rusty|mou?ldy|spoiled|rotten|damaged|coated|dead|half[- ](?:eaten|empty|full))\b"
 )
+# The rest of a word, unless it tells what a container is for: in 식용유 담긴 병 the oil tells which bottle it is.
+_NOT_OF = r"\S*+(?!\s(?:페트병?|통|용기|병)(?!\S))"
 # Where the thing is, what is in it, what it goes with, or the bin that the asker supposes: 화분에, 건전지가 들어있는,
 # 책상이랑, 종이로, 비닐인가요.
 _CIRCUMSTANCE = re.compile(
-    r"\S+\s(?:담[긴겨았]|들어\s?있|들었|묻|싸)\S*|(?<!\S)(?:기름|음료|국물|물|건전지|배터리|가스)\S?\s(?:\S+\s)?(?:묻|남|들|있)\S*|"
+    rf"\S+\s(?:담[긴겨겼았]|들어\s?있|들었|묻|싸){_NOT_OF}|"
+    rf"(?<!\S)(?:기름|음료|국물|물|건전지|배터리|가스)\S?\s(?:\S+\s)?(?:묻|남|들|있){_NOT_OF}|"
     r"\S+(?:에|에서|에도|으?로(?!\s(?:된|만든))|이?랑|인가\S*|[이기]야|인지|이나|처럼)(?=[\s?!.,]|$)|"
-    r"\b(?:as|with|from|in|into|inside|without|near)\s+(?:(?:a|an|the|my|good)\s+)?\w+|\b\w+\s(?:inside|left)\b"
+    r"\b(?:as|with|from|in|into|inside|without|near)\s+(?:(?:a|an|the|my|good)\s+)?\w+|\b\w+\sinside\b|"
+    r"\b(?:has|have|had|some|any|still|little)\s\w+\sleft\b"
 )
+_MATERIALS = (
+    "유리|플라스틱|나무|원목|스텐|스테인리스|철제?|쇠|금속|고무|실리콘|종이|비닐|도자기|사기|가죽|알루미늄|"
+    "glass|plastic|paper|metal|wood|wooden|steel|rubber|silicone|ceramic"
+)
+_MADE = rf"({_MATERIALS})(?:임|류|재질\S*|이?[에예]요|입니다|인\S*|이?야|[은는이가도요])?"
+_PARTS = "뚜껑|라벨|테이프|송장|스티커|마개"
+# A part of a thing, or the bin that the asker supposes: beside the name of a thing it is not what is meant,
+# unless its material is told too: 프라이팬 유리 뚜껑.
+_BESIDE = re.compile(
+    rf"(?P<kept>(?<!\S)(?:{_MATERIALS})\s(?:{_PARTS}))|"
+    rf"(?<!\S)(?:{_PARTS})(?:[은는이가을를도만]|까지|채로)?(?:\s{_MADE})?(?!\S)|"
+    r"(?<!\S)(?:(?:음식물?|일반|종량제|재활용|생활|대형|공사장?|유해|불연성)\s?(?:쓰레기|폐기물)(?:\s?봉투)?|음쓰|일쓰|쓰레기|"
+    r"소형\s?가전|대형\s?가전|\S{1,3}\s?수거함|음식물|일반)(?:[은는이가을를도에로]|인가|이?[죠지]|아[닌니]|맞|으로)?"
+    r"(?:요|가요?|데|죠)?(?=[\s?!.,]|$)|"
+    r"\b(?:lids?|caps?|labels?|tape|stickers?)\b|\b(?:general|food|bulky|large|construction|hazardous|household|regular|"
+    r"normal|organic|kitchen)\s(?:waste|trash|garbage|rubbish)(?:\s(?:bags?|bins?))?\b|"
+    r"\b(?:trash|garbage|rubbish|small electronics?)\b|"
+    r"\b(?:clothes|clothing|paper|plastics?|glass|metal|battery|film)\sbins?\b"
+)
+_CONTAINERS = ("통", "용기", "페트병", "페트")
+# A container of plastic and what is in it, which is no material.
+_CONTAINER = re.compile(rf"(?!.*(?:p[pes]|페트|{_MATERIALS})(?:통|용기)$)(.{{2,}})(?:통|용기)")
+_MATERIAL = re.compile(_MADE)
 # The contract keeps a question below this; what is longer is cut, so that the work for one is bounded.
 MAX_LETTERS = 1000
 _WORD = re.compile(r"[^\W_]+")
@@ -63,6 +92,20 @@ def strip_circumstances(folded: str) -> str:
     return _CIRCUMSTANCE.sub(" ", folded)
 
 
+def strip_beside(folded: str) -> str:
+    """Without the bins and the parts of a thing that it speaks of."""
+    return _BESIDE.sub(lambda found: found["kept"] or " ", folded)
+
+
+def material_first(folded: str) -> str:
+    """The words that may name the thing, with a material at their end put before them: 도마 플라스틱 is 플라스틱 도마.
+    Empty where there is none."""
+    found = content_words(folded)
+    if len(found) < 2 or not _MATERIAL.fullmatch(found[-1]):
+        return ""
+    return " ".join([_MATERIAL.fullmatch(found[-1])[1], *found[:-1]])
+
+
 def strip_state(folded: str) -> str:
     """Without the words for its state; as it was when nothing else is in it."""
     bare = _STATE.sub(" ", folded)
@@ -85,6 +128,12 @@ def words(folded: str) -> list[str]:
 def identity(name: str) -> str:
     """What makes two names the same: letters alone, without spaces, case and plural."""
     return "".join(words(fold(name)))
+
+
+def other_containers(name: str) -> list[str]:
+    """An identity that ends in a plastic container, with the others that it may be called."""
+    held = _CONTAINER.fullmatch(name)
+    return [f"{held[1]}{other}" for other in _CONTAINERS] if held else []
 
 
 def strip_particle(word: str) -> str:

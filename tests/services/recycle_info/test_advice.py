@@ -1,6 +1,9 @@
+import itertools
+import math
+
 import pytest
 
-from services.recycle_info import advice, corpus
+from services.recycle_info import advice, corpus, words
 
 ITEMS = corpus.load()
 
@@ -14,9 +17,57 @@ def test_without_a_situation_the_rule_is_told_as_it_is():
 
 
 def test_a_situation_comes_before_the_usual_steps():
+    told = advice.resolve(ITEMS, "pet_bottle_clear", {"cap_on"}, "en")
+    assert told.steps == ("The cap and its ring may stay on", *ITEMS["pet_bottle_clear"]["steps_en"])
+
+
+def test_a_usual_step_that_fits_the_situation_comes_first_and_once():
     told = advice.resolve(ITEMS, "pet_bottle_clear", {"label_on"}, "en")
-    assert told.steps[0] == "Peel the label first and put it with film"
-    assert told.steps[1:] == tuple(ITEMS["pet_bottle_clear"]["steps_en"])
+    assert told.steps[0] == "Peel off the label for the film bin"
+    assert sorted(told.steps) == sorted(ITEMS["pet_bottle_clear"]["steps_en"])
+
+
+@pytest.mark.parametrize("key", ITEMS)
+def test_nothing_is_said_twice_in_nearly_the_same_words(key):
+    for tags in [set(), *({situation["tag"]} for situation in ITEMS[key]["situations"])]:
+        for one, other in itertools.combinations(advice.resolve(ITEMS, key, tags, "ko").steps, 2):
+            assert likeness(one, other) < 0.7, (tags, one, other)
+
+
+def likeness(one, other):
+    """The cosine of their runs of letters."""
+    first, second = words.grams(one), words.grams(other)
+    return (first & second).total() / math.sqrt(first.total() * second.total())
+
+
+LAMPS = [item["key"] for item in ITEMS.values() if item["material"] == "LIGHTING" and item["key"] != "broken_lamp"]
+
+
+@pytest.mark.parametrize("key", LAMPS)
+def test_a_broken_lamp_goes_nowhere_but_into_the_sack(key):
+    told = advice.resolve(ITEMS, key, {"broken"}, "ko")
+    if told.item["key"] != key:
+        assert told.item["key"] == "broken_lamp"
+        assert told.bin == "불연성 특수규격마대"
+        assert not any("종량제봉투에 넣어도" in step for step in told.steps)
+
+
+@pytest.mark.parametrize("key", ["shoes", "leather_shoes", "sandals", "socks", "scarf_hat"])
+def test_one_of_a_pair_is_not_told_to_be_tied_to_the_other(key):
+    told = advice.resolve(ITEMS, key, {"incomplete"}, "ko")
+    assert told.bin == "종량제봉투"
+    assert "묶" not in " ".join(told.steps[:-1])
+
+
+@pytest.mark.parametrize("key", ["jacket_coat", "shirt", "belt_wallet", "trousers"])
+def test_only_of_what_comes_in_pairs_is_said_to_tie_them(key):
+    assert "짝" not in advice.resolve(ITEMS, key, set(), "ko").text
+    assert "pair" not in advice.resolve(ITEMS, key, set(), "en").text
+
+
+def test_a_container_that_stays_dirty_is_no_plastic():
+    told = advice.resolve(ITEMS, "plastic_container", {"dirty"}, "ko")
+    assert (told.item["key"], told.bin) == ("delivery_container_dirty", "종량제봉투")
 
 
 def test_a_situation_can_change_the_bin():

@@ -16,6 +16,9 @@ FOLLOW_UPS = [
     ("cardboard_box", "비에 젖었어", "wet"),
     ("toy_mixed", "건전지가 들어있어요", "battery_inside"),
     ("toy_mixed", "has batteries inside", "battery_inside"),
+    ("glass_jar", "뚜껑은 금속이에요", "cap_on"),
+    ("instant_noodle_cup", "국물자국이 남았어요", "dirty"),
+    ("shoes", "한 짝만 있어요", "incomplete"),
     ("glass_bottle", "안에 기름이 남았어요", "contents_left"),
 ]
 
