@@ -73,7 +73,7 @@ TAGS = frozenset(
     {
         *("dirty", "clean", "wet", "contents_left", "label_on", "cap_on", "tape_on", "broken"),
         *("swollen", "worn_out", "mixed_material", "coated", "shredded", "battery_inside", "gas_left", "oversized"),
-        "incomplete",
+        *("incomplete", "battery_fixed"),
     }
 )
 # Nobody wants a thing in one of these, so what a rule says about a sound one is left out.

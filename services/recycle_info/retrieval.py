@@ -113,7 +113,13 @@ class Index:
         return [(key, round(min(score, 1.0), 4)) for key, score in ranked]
 
     def narrow(self, folded: str) -> str:
-        """The question without the parts and bins that it speaks of, if a thing is named beside them."""
+        """The question without the parts, packages and bins that it speaks of, if a thing is named beside them."""
+        for building_waste in text.of_works(folded):
+            if text.identity(building_waste) in self._at:
+                return building_waste
+        for strip in (text.strip_attached, text.strip_counter):
+            if (bare := strip(folded)) != folded and self._find_names(bare):
+                folded = bare
         bare = text.strip_beside(folded)
         if bare == folded or not self._find_names(bare):
             return folded

@@ -3,6 +3,16 @@
 import re
 import unicodedata
 
+# A battery that is part of the thing.
+FIXED_BATTERY = (
+    r"(?:건전지|배터리|전지)\S?\s?(?:(?:\S+\s)?[안못]\s?(?:빠|빼|떼|분리)|(?:분리|제거|교체)\S*\s?(?:안|못|불가|어려)|내장|일체|"
+    r"(?:빠지|빼지|떼지|분리되지|분리하지)\S{0,2}\s?[않못]|(?:뺄|뗄|분리할)\s?수\S?\s?없)\S*|(?:내장|일체)형?\s?(?:배터리|전지)\S*|"
+    r"\bbatter(?:y|ies)\s(?:(?:is|are|that)\s)?(?:stuck|not removable|sealed|glued|built[- ]in|"
+    r"(?:won't|can't|cannot|doesn't)\s(?:come|be))(?:\s(?:out|off|inside|in|removed|replaced|taken|the|a|my))*\b|"
+    r"\b(?:with\s)?(?:an?\s|the\s)?(?:built[- ]in|sealed|non[- ]removable)\s(?:\w+\s)?batter(?:y|ies)\b|"
+    r"\b(?:can't|cannot|can not|couldn't)\s(?:remove|take out|get)\s(?:the\s|its\s)?batter(?:y|ies)\b"
+    r"(?:\s(?:out|from|of))*"
+)
 # For each tag the signs of it, Korean and English, already folded to lower case.
 _SIGNS = {
     "dirty": r"더[러럽]|지저분|오염|얼룩|범벅|묻[은어었음]|물\s?(?:이\s)?들[었은음]|물든|물\s?듦|눌[어러]\s?붙|"
@@ -11,8 +21,13 @@ _SIGNS = {
     r"(?:기름|양념|국물|김치\S?|음식|소스|핏?물|색|냄새)\S{0,3}\s?(?:배[었인임어]|[밴뱀뱄])|"
     r"(?:핏물|흙탕물)\S?\s?(?:든|들|튀)|(?:물|색|기름|냄새)\S?\s?안\s?빠|(?:안|못)\s?(?:씻|닦|헹|빨|지워)|"
     r"(?:씻|닦|헹구|빨|깨끗하)지\s?(?:않|못)|곰팡이|"
-    r"\b(?:dirty|greasy|grease|oily|residue|stuck on|discolou?red|stain\w*|soiled|unwashed|mou?ldy|covered in)\b|"
-    r"\bnot (?:been )?(?:clean|washed|rinsed)|\bfood on\b",
+    r"\b(?:dirty|greasy|grease|oily|residue|(?<!sticker )(?<!label )stuck on|discolou?red|"
+    r"stain\w*|soiled|unwashed|mou?ldy|covered in)\b|"
+    r"끈적|(?:씻|닦|헹[구궈]|빨아?|세척해)\S{0,2}도\s?(?:\S{1,4}\s)?(?:냄새|미끌|미끈|그대로|안(?!\s?[되돼])|못|남)|"
+    r"\bnot (?:been )?(?:clean|washed|rinsed)|\bfood on\b|"
+    r"\b(?:can't|cannot|won't|doesn't) (?:be )?(?:wash|rinse|scrub|clean)|\bstill (?:smell|stink)|"
+    r"\b(?:food|sauce|cheese|rice|jam|soup|oil|gum|bits|paste)\s(?:(?:is|are|still|all)\s)*stuck\b|"
+    r"\bsticky\b(?! (?:tape|note|label|paper|pad))|\b(?:smell|stink)\w* (?:even )?after (?:wash|rins)",
     "clean": r"깨끗(?!하게|이)|씻[은었]|씻어\s?[둔놨놓]|헹[군궜]|닦[은았]|세척[한했]|"
     r"\b(?:(?<!be )(?:cleaned|washed|rinsed)|clean(?! (?:it|the|them|up)\b))\b",
     "wet": r"젖[은었어]|축축|물기|\b(?:wet|damp|soaked|soggy)\b",
@@ -30,9 +45,11 @@ _SIGNS = {
     r"\b(?:can't|cannot) be (?:separated|taken apart)\b",
     "coated": r"코팅(?!\S*\s?벗)|비닐\s?(?:을\s)?입|\b(?:coated|laminated)\b",
     "shredded": r"파쇄|세단|\bshredded\b",
-    "battery_inside": r"(?:건전지|배터리|전지)\S?\s?(?:들|있|내장|포함|안\s?빠)|내장\s?(?:배터리|전지)|"
-    r"\bbatter(?:y|ies) (?:inside|in it|included)\b|\bbuilt[- ]in batter|\bwith (?:a |the )?batter(?:y|ies)\b",
-    "gas_left": r"가스\S?\s?(?:남|있|들)|\b(?:gas (?:left|inside|in it)|(?:has|have) gas)\b",
+    "battery_inside": r"(?:건전지|배터리|전지)\S?\s?(?:들|있|포함)|"
+    r"\bbatter(?:y|ies) (?:inside|in it|included)\b|\bwith (?:a |the )?batter(?:y|ies)\b",
+    "battery_fixed": FIXED_BATTERY,
+    "gas_left": r"가스\S?\s?(?:(?![안못]\s)\S{1,3}\s){0,2}(?:남|있|들)|"
+    r"\b(?:gas (?:still )?(?:left|inside|in it)|(?:has|have|with|a little|some) gas)\b",
     "incomplete": r"(?:한|외)\s?짝|짝\S?\s?(?:잃|없)|한쪽만\s?(?:남|있|버|$)|"
     r"\b(?:(?:one|single|odd) (?:shoe|sneaker|sock|boot|glove|sandal|slipper)s?|"
     r"(?:lost|missing|without) (?:the other|its pair|one))\b",
@@ -59,8 +76,9 @@ def find_situations(text: str) -> set[str]:
         for tag, pattern in _PATTERNS.items()
         if any(not _is_denied(folded, sign) for sign in pattern.finditer(folded))
     }
-    # Washed and still stained is dirty.
-    return found - {"clean"} if "dirty" in found else found
+    # Washed and still stained is dirty; what does not come out is not told to be taken out.
+    found -= {"clean"} if "dirty" in found else set()
+    return found - {"battery_inside"} if "battery_fixed" in found else found
 
 
 def without_situations(text: str) -> str:

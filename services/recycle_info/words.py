@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections import Counter
 
+from services.recycle_info.situations import FIXED_BATTERY
+
 # What people say around the thing.
 _CHATTER = re.compile(
     r"(?:라벨|뚜껑|테이프|송장)\S*\s+(?:안\s?)?[떼뗴뜯닫붙떨빼]\S*|(?<=\S\s)\S+\s안\s?[떼뗐뜯빼뺀빠떨]\S*|"
@@ -13,7 +15,7 @@ _CHATTER = re.compile(
     r"(?<!\S)(?:다|안|못|잘|좀|또|더|그냥|전부|통째로|따로|막|안쓰는|쓴|쓰고|남은|남긴|먹고|먹은|먹다|마신|쓰던|쓰다|쓰는|오래된|새로|"
     r"같이|함께|무료|무상|비용|얼마\S*|돈|내야|된|하는|해요?|돼(?:요|나요?|죠|\?)?|되(?!지)\S*|하[나고면죠는]\S*|해야|고장\S*|망가\S*|버전|거|것|건|게|거는|거예요|"
     r"이거|그거|저거|집에|집에서|나온|생긴|들어온|받은|산|뺀|뗀|있는|있던|있는데|있어\S*|없\S*|싶\S*|담[긴겨겼았]\S*|들[어었]\S*|교체\S*|"
-    r"너무|많이|잔뜩|조금|혹시|근데|그럼|그리고|제가|저는|나는|우리|남았\S*|하려\S*|말고|중에|때|넣어도|넣으면|넣나\S*|어느|무슨|쪽)(?!\S)|"
+    r"너무|많이|잔뜩|조금|혹시|근데|그럼|그리고|제가|저는|나는|우리|남았\S*|하려\S*|말고|중에|때|부어\S*|부으\S*|흘려\S*|넣어도|넣으면|넣나\S*|어느|무슨|쪽)(?!\S)|"
     r"['’]\w{1,2}\b|\b(?:how|what|where|which|when|who|is|are|was|it|this|that|these|those|do|does|doesn|isn|don|"
     r"i|my|me|we|our|you|your|to|the|a|an|of|on|for|and|or|go|goes|put|throw|toss|away|out|get|rid|take|off|still|dispose\w*|"
     r"disposal|discard\w*|recycl\w*|should|must|have|has|old|used|empty|bin|bins|working|best|way|proper|properly|safely|anymore|leftover|some|any|work|works|"
@@ -32,8 +34,11 @@ _NOT_OF = r"\S*+(?!\s(?:페트병?|통|용기|병)(?!\S))"
 # Where the thing is, what is in it, what it goes with, or the bin that the asker supposes: 화분에, 건전지가 들어있는,
 # 책상이랑, 종이로, 비닐인가요.
 _CIRCUMSTANCE = re.compile(
+    r"(?P<kept>(?:스타|버너|레인지)\S*\s(?:(?:쓰던|\S{1,3}는)\s)?가스\S*)(?:\s(?:\S+\s)?[남들있]\S*)?|"
+    rf"(?:충전식\s?)?(?:{FIXED_BATTERY})|"
+    r"충전식\s?(?!건?전지|배터리)|\brechargeable\s(?!batter)|"
     rf"\S+\s(?:담[긴겨겼았]|들어\s?있|들었|묻|싸){_NOT_OF}|"
-    rf"(?<!\S)(?:기름|음료|국물|물|건전지|배터리|가스)\S?\s(?:\S+\s)?(?:묻|남|들|있){_NOT_OF}|"
+    rf"(?<!\S)(?:기름|음료|국물|물|건전지|배터리|가스)\S?\s(?:\S+\s)?(?:묻|남|들|있|없|뺀|빠지){_NOT_OF}|"
     r"\S+(?:에|에서|에도|으?로(?!\s(?:된|만든))|이?랑|인가\S*|[이기]야|인지|이나|처럼)(?=[\s?!.,]|$)|"
     r"\b(?:as|with|from|in|into|inside|without|near)\s+(?:(?:a|an|the|my|good)\s+)?\w+|\b\w+\sinside\b|"
     r"\b(?:has|have|had|some|any|still|little)\s\w+\sleft\b"
@@ -44,6 +49,23 @@ _MATERIALS = (
 )
 _MADE = rf"({_MATERIALS})(?:임|류|재질\S*|이?[에예]요|입니다|인\S*|이?야|[은는이가도요])?"
 _PARTS = "뚜껑|라벨|테이프|송장|스티커|마개"
+_PARTS_EN = "lid|cap|cork|stopper|handle|pump|leg|label|sleeve"
+# What a thing has on it, where both are named: 유리병에 플라스틱 뚜껑, paper cup plastic lid. A brand, too, tells less
+# of the material than the material.
+_ATTACHED = re.compile(
+    rf"(?<!\S)(?:starbucks|스타벅스|스벅|이디야|투썸\S*|메가커피|빽다방)\s(?=(?:\S+\s){{0,2}}(?:{_MATERIALS}))|"
+    rf"(?<=[^\s위])에\s(?:(?!\S*[은는던린인]\s)\S{{1,5}}\s)?(?:{_MATERIALS})?(?:{_PARTS}|펌프|손잡이)(?!만)\S*(?:\s[달붙있끼]\S*)?|"
+    rf"\bwith\s(?:(?:an?|the|its)\s)?(?:\w+\s)?(?:{_PARTS_EN})s?\b(?:\son\b)?|"
+    rf"(?P<whole>(?<!\S)(?:\S+\s)?(?:{_MATERIALS})(?!\s(?:{_PARTS}))(?:\s?[가-힣]+?|\s[a-z]+))에?\s"
+    rf"(?:{_MATERIALS})\s?(?:{_PARTS}|(?:{_PARTS_EN})s?\b)(?!만)\S*"
+)
+# One package of something is that, unless it was emptied: 된장 한통.
+_COUNTER = re.compile(
+    r"(?<!\S)(?:한|두|세|반)\s?(?:통|병|캔|봉|팩|포대?|단지)(?:째로?|[을를이가은는도])?(?!\S)"
+    r"(?!.*(?:(?<!\S)빈\s|빈[통병]|비[우운웠]|먹은|마신|씻|헹))"
+)
+# Where it comes from tells building waste: 욕실 리모델링 타일.
+_WORKS = re.compile(r"(?:리모델링|인테리어|집\s?수리|공사|철거)\S*|\b(?:from\s)?(?:remodel|renovat|demoli)\w+")
 # A part of a thing, or the bin that the asker supposes: beside the name of a thing it is not what is meant,
 # unless its material is told too: 프라이팬 유리 뚜껑.
 _BESIDE = re.compile(
@@ -52,6 +74,7 @@ _BESIDE = re.compile(
     r"(?<!\S)(?:(?:음식물?|일반|종량제|재활용|생활|대형|공사장?|유해|불연성)\s?(?:쓰레기|폐기물)(?:\s?봉투)?|음쓰|일쓰|쓰레기|"
     r"소형\s?가전|대형\s?가전|\S{1,3}\s?수거함|음식물|일반)(?:[은는이가을를도에로]|인가|이?[죠지]|아[닌니]|맞|으로)?"
     r"(?:요|가요?|데|죠)?(?=[\s?!.,]|$)|"
+    r"(?:하수구|배수구|싱크대|개수대|변기)에다?(?=\s)|\bdown the (?:\w+ )?(?:drain|sink|toilet)\b|"
     r"\b(?:lids?|caps?|labels?|tape|stickers?)\b|\b(?:general|food|bulky|large|construction|hazardous|household|regular|"
     r"normal|organic|kitchen)\s(?:waste|trash|garbage|rubbish)(?:\s(?:bags?|bins?))?\b|"
     r"\b(?:trash|garbage|rubbish|small electronics?)\b|"
@@ -89,7 +112,24 @@ def fold(text: str) -> str:
 
 
 def strip_circumstances(folded: str) -> str:
-    return _CIRCUMSTANCE.sub(" ", folded)
+    return _CIRCUMSTANCE.sub(lambda found: found["kept"] or " ", folded)
+
+
+def strip_attached(folded: str) -> str:
+    """Without what is said to be on the thing."""
+    return _ATTACHED.sub(lambda found: found["whole"] or " ", folded)
+
+
+def strip_counter(folded: str) -> str:
+    """Without the package that a full amount is counted in."""
+    return _COUNTER.sub(" ", folded)
+
+
+def of_works(folded: str) -> list[str]:
+    """Where building work is named, how building waste would be called for each word beside it."""
+    bare = _WORKS.sub(" ", folded)
+    works = "공사" if is_hangul(folded) else "renovation"
+    return [f"{works} {word}" for word in content_words(bare)] if bare != folded else []
 
 
 def strip_beside(folded: str) -> str:

@@ -77,6 +77,39 @@ def test_a_situation_can_change_the_bin():
     assert told.text.startswith("피자 박스: 종량제봉투.")
 
 
+@pytest.mark.parametrize("key", ["toy_mixed", "stuffed_toy", "toothbrush"])
+def test_what_holds_a_battery_for_good_is_an_appliance(key):
+    told = advice.resolve(ITEMS, key, {"battery_fixed"}, "ko")
+    assert told.bin == "소형 전기전자제품 수거함"
+    assert all(step not in told.text for step in ITEMS[key]["steps_ko"])
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in ITEMS if "battery_inside" in {s["tag"] for s in ITEMS[key]["situations"]}]
+)
+def test_nobody_is_told_to_take_out_a_battery_that_is_built_in(key):
+    assert "배터리를 빼서" not in advice.resolve(ITEMS, key, {"battery_fixed"}, "ko").text
+
+
+def test_gas_that_is_left_is_let_out_first():
+    assert "바깥에서" in advice.resolve(ITEMS, "butane_can", {"gas_left"}, "ko").steps[0]
+    assert "가스가 남은 캔" in advice.resolve(ITEMS, "gas_burner", {"gas_left"}, "ko").text
+
+
+@pytest.mark.parametrize("key", [key for key, item in ITEMS.items() if item.get("way") == "not_food"])
+def test_only_of_what_the_source_calls_unfit_for_feed_is_that_said(key):
+    told = advice.resolve(ITEMS, key, set(), "ko")
+    unfit = {"shellfish_shell", "fish_bone", "corn_husk_cob", "herbal_residue", "vegetable_skin"}
+    assert ("사료" in told.text.replace(told.item["name_ko"], "")) == (key in unfit)
+    assert "물기" not in told.text
+
+
+def test_vitamins_that_are_medicine_go_to_the_medicine_bin():
+    told = advice.resolve(ITEMS, "vitamins", set(), "ko")
+    assert told.bin == "종량제봉투"
+    assert "의약품이면 폐의약품 수거함에 넣으세요" in told.steps
+
+
 def test_moves_follow_one_another():
     told = advice.resolve(ITEMS, "glass_bottle", {"broken", "oversized"}, "ko")
     assert (told.item["key"], told.tags) == ("bulky_waste", ("broken", "oversized"))

@@ -102,6 +102,15 @@ def first(found, question):
         ("후라이팬 유리 뚜껑", "glass_pot_lid"),
         ("페트병 라벨은 어디에 버려요", "bottle_label"),
         ("plastic bottle lid", "plastic_lid"),
+        ("유리병에 플라스틱 뚜껑", "glass_bottle"),
+        ("소주병에 철뚜껑", "soju_beer_bottle"),
+        ("종이컵 플라스틱 뚜껑", "paper_cup"),
+        ("우유팩에 플라스틱 뚜껑 달린거", "milk_carton"),
+        ("paper cup with plastic lid", "paper_cup"),
+        ("glass jar plastic lid", "glass_jar"),
+        ("frying pan with glass lid", "frying_pan"),
+        ("wine bottle with cork", "wine_bottle"),
+        ("냄비 유리 뚜껑", "glass_pot_lid"),
         ("뚜껑", "plastic_lid"),
     ],
 )
@@ -120,6 +129,14 @@ def test_a_part_gives_way_to_the_whole_unless_it_is_what_is_meant(found, questio
         ("생수 페트병", "pet_bottle_clear"),
         ("보리차 페트병", "pet_bottle_drink"),
         ("플라스틱 용기", "plastic_container"),
+        ("상한 김치 한통", "kimchi_pickles"),
+        ("된장 한통", "sauce_paste"),
+        ("간장 한병", "sauce_paste"),
+        ("딸기 한팩 곰팡이", "fruit_peel"),
+        ("식용유 한통", "cooking_oil"),
+        ("맥주 한캔", "aluminium_can"),
+        ("생수 한병", "pet_bottle_clear"),
+        ("고추장 한통 다 먹은 빈 통", "sauce_bottle_plastic"),
     ],
 )
 def test_what_was_in_it_tells_which_container_it_is(found, question, key):
@@ -135,6 +152,13 @@ def test_what_was_in_it_tells_which_container_it_is(found, question, key):
         ("도마 나무임", "wooden_cutting_board"),
         ("도마 플라스틱", "plastic_cutting_board"),
         ("화분 도자기", "ceramic_flowerpot"),
+        ("계란판", "egg_carton"),
+        ("투명 플라스틱 계란판", "plastic_tray"),
+        ("계란판 플라스틱", "plastic_tray"),
+        ("egg tray made of plastic", "plastic_tray"),
+        ("starbucks paper cup", "paper_cup"),
+        ("스타벅스 종이컵 플라스틱 뚜껑", "paper_cup"),
+        ("스타벅스 컵", "plastic_cup"),
     ],
 )
 def test_a_material_that_is_told_decides_wherever_it_stands(found, question, key):
@@ -175,6 +199,13 @@ def test_the_bin_that_one_supposes_is_not_the_thing(found, question, key):
         ("아이폰 배터리", "lithium_battery"),
         ("소파 비용", "sofa"),
         ("의자 스티커 어디서 사", "chair"),
+        ("식용유 쓰고남은거 하수구에 부으면 안되죠?", "cooking_oil"),
+        ("튀김기름 싱크대에 부어도 돼요?", "cooking_oil"),
+        ("can i pour cooking oil down the drain", "cooking_oil"),
+        ("is it ok to pour paint down the sink", "paint"),
+        ("서류 파일 버리기", "document_file"),
+        ("휴지통 버리기", "plastic_bucket"),
+        ("데이터 삭제한 외장하드 버리기", "storage_device"),
     ],
 )
 def test_who_wants_to_be_rid_of_a_thing_is_answered_whatever_else_he_says(found, question, key):
@@ -198,7 +229,55 @@ def test_who_wants_to_be_rid_of_a_thing_is_answered_whatever_else_he_says(found,
         "where to buy a tumbler",
         "can i microwave plastic container",
         "iphone battery replacement cost",
+        "휴지통에서 삭제한 파일 복구",
+        "휴지통 비우기가 안돼요",
+        "컴퓨터 파일 정리",
+        "통장 정리",
+        "쓰레기통 비우는 꿈 해몽",
+        "empty recycle bin on windows",
+        "변기 뚫는 법",
+        "욕실 타일 공사 비용",
     ],
 )
 def test_who_names_a_thing_and_asks_something_else_is_declined(found, question):
     assert found.find(question, 3) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "key"),
+    [
+        ("부루스타 가스통 가스 조금 남음", "butane_can"),
+        ("블루스타 가스 남은거 어떻게 버려", "butane_can"),
+        ("휴대용 버너 가스통", "butane_can"),
+        ("버너에 끼우는 가스통", "butane_can"),
+        ("부르스타에 쓰는 가스 다 못씀", "butane_can"),
+        ("camping stove gas can with a little gas", "butane_can"),
+        ("부루스타", "gas_burner"),
+        ("캠핑버너 녹슨거 버리기", "gas_burner"),
+    ],
+)
+def test_the_gas_of_a_burner_is_its_can(found, question, key):
+    assert first(found, question) == key
+
+
+@pytest.mark.parametrize(
+    ("question", "key"),
+    [
+        ("욕실 리모델링 타일", "waste_brick_tile"),
+        ("bathroom tiles from remodeling", "waste_brick_tile"),
+        ("인테리어 공사하고 나온 벽돌", "waste_brick_tile"),
+        ("리모델링하고 나온 유리창", "waste_window_glass"),
+        ("wood from remodeling", "waste_wood"),
+        ("욕실 타일", "brick_tile"),
+        ("인테리어 소품", "small_fittings"),
+    ],
+)
+def test_what_building_work_leaves_is_building_waste(found, question, key):
+    assert first(found, question) == key
+
+
+@pytest.mark.parametrize(
+    "question", ["배터리 안 빠지는 장난감", "battery stuck inside toy", "toy with battery that won't come out"]
+)
+def test_a_battery_that_does_not_come_out_is_not_what_is_thrown_away(found, question):
+    assert first(found, question) == "toy_mixed"
