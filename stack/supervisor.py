@@ -150,8 +150,8 @@ class Supervisor:
         return self._runners[name]
 
     def needed(self, name: str) -> bool:
-        """Whether a part that still runs needs this one."""
-        return any(name in other.part.needs and other.pid for other in self._runners.values())
+        """Whether a part that has not come to its end needs this one."""
+        return any(name in other.part.needs and not other.has_ended for other in self._runners.values())
 
     def needs_ready(self, part: Part) -> bool:
         return all(self._runners[need].is_ready for need in part.needs)
@@ -193,6 +193,11 @@ class _Runner(threading.Thread):
     @property
     def is_ready(self) -> bool:
         return self.state in READY_STATES
+
+    @property
+    def has_ended(self) -> bool:
+        """Its process is gone, what it left is tidied up, and all have been told. True as well before it begins."""
+        return self.ident is None or self.state in (STOPPED, DONE, FAILED)
 
     def status(self) -> dict[str, Any]:
         return {

@@ -149,6 +149,19 @@ def test_parts_start_after_what_they_need_and_stop_before_it(home: Home):
     assert [name for name, state in seen if state == "stopped"] == ["top", "middle", "base"]
 
 
+def test_a_part_outlasts_the_tidying_up_after_those_that_need_it(home: Home):
+    trap, seen = "trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done", []
+    base = script("base", trap, ready=always)
+    supervisor = run(
+        home,
+        base,
+        script("top", trap, ready=always, needs=("base",), tidy=lambda: seen.append(states(supervisor)["base"])),
+    )
+    supervisor.wait_ready()
+    supervisor.shutdown()
+    assert seen == ["ready"]
+
+
 def test_one_that_ignores_the_signal_is_killed_after_its_grace_with_all_its_children(home: Home, tmp_path: Path):
     written = threading.Event()
     text = f"trap '' TERM; sleep 1000 & echo $! >{tmp_path}/child; echo written; while :; do sleep 1; done"

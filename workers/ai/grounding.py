@@ -29,6 +29,7 @@ _SORTING = re.compile(
     r"|\b(?:cardboard|paper|carton|glass|metal|plastic|vinyl|film|styrofoam|foam|textile|clothes|batter|lamp|electronic"
     r"|food|wood|ceramic|general|recycl|combustible|bulky|hazardous|burn|toilet|drain|pharmac|sticker)"
 )
+_KOREAN = re.compile(r"[가-힣]+")
 # Words that claim nothing by themselves.
 _PLAIN = re.compile(
     r"먼저|다음|그리고|그다음|이제|꼭|잘|모두|또|또는|및|한번|때|후|뒤|것|수|있어요|됩니다|돼요|해요|하세요|"
@@ -44,7 +45,9 @@ def objection(sentence: str, line: str, rule: Iterable[str], language_code: str)
     said, source, known = _fold(sentence), _fold(line), _fold(" ".join(rule))
     if not said:
         return "it says nothing"
-    if bool(re.search("[가-힣]", said)) != (language_code == "ko"):
+    korean = _KOREAN.findall(said)
+    # A mark that is printed on the thing stays as it is: a tube marked 도포첩합.
+    if not korean if language_code == "ko" else any(word not in source for word in korean):
         return "it is in another language"
     if len(said) > 2 * len(source) + ROOM:
         return "it is much longer than its line"

@@ -19,6 +19,7 @@ SAME = [
     ("Take off the cap or straw for the plastics bin", "Then take the cap or straw off for the plastics bin."),
     ("Open it out, dry it, and use the carton bin", "Open it out, let it dry and put it in the carton bin."),
     ("Do not mix it with ordinary paper", "Please don't mix it with ordinary paper."),
+    ("One marked 도포첩합 goes in the general waste bag", "Put one marked 도포첩합 in the general waste bag."),
 ]
 OTHER = [
     ("속을 비우고 물로 헹구세요", "오븐에 넣고 구우세요.", "words"),
@@ -36,11 +37,12 @@ OTHER = [
     ("Do not mix it with ordinary paper", "Mix it with ordinary paper.", "opposite"),
     ("Empty it and rinse it", " ", "nothing"),
     ("Empty it and rinse it", "속을 비우고 헹구세요.", "language"),
+    ("One marked 도포첩합 goes in the general waste bag", "도포첩합 표시는 general waste bag.", "language"),
 ]
 
 
 def language_of(text: str) -> str:
-    return "en" if text.isascii() else "ko"
+    return "en" if text[0].isascii() else "ko"
 
 
 @pytest.mark.parametrize(("line", "sentence"), SAME)
