@@ -29,7 +29,7 @@ RUN mkdir /data \
     fi \
     && if [ "$PROCESS" = ai ]; then \
         VIRTUAL_ENV=/tools uv pip install --no-cache --constraint requirements.lock ".[backbone]" \
-        && /tools/bin/python -m workers.ai.backbone /data/efficientnet-lite0.onnx; \
+        && /tools/bin/python -m workers.ai.backbone /data/vision.onnx; \
     fi
 RUN for package in services workers; do \
         if [ -f "$package/$PROCESS/__main__.py" ]; then echo "$package.$PROCESS" >/data/module; fi; \
@@ -43,5 +43,5 @@ COPY --from=build /data /data
 RUN useradd --uid 10001 --no-create-home eco2 && mkdir /journal && chown eco2 /journal
 USER 10001
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OPENBLAS_NUM_THREADS=1 \
-    DESCRIPTOR_SET=/data/eco2.binpb BACKBONE_PATH=/data/efficientnet-lite0.onnx JOURNAL_DIR=/journal
+    DESCRIPTOR_SET=/data/eco2.binpb BACKBONE_PATH=/data/vision.onnx JOURNAL_DIR=/journal
 ENTRYPOINT ["/bin/sh", "-c", "exec python -m \"$(cat /data/module)\""]

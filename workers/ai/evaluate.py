@@ -4,9 +4,9 @@ usage: python -m workers.ai.evaluate BACKBONE.onnx DATA_DIR [--head HEAD.npz] [-
 
 DATA_DIR/val is TrashNet's. The same photos varied, the thing moved to a made-up ground where it is found, stand in for
 photos from elsewhere; `--elsewhere` takes real ones, in folders named by material. A photo counts as right when the
-material is its folder's; any other material is wrong. `--questions` adds what recycle_info measures of itself, in a
-process of its own. Each section is a function that yields rows, listed in
-`sections`. The last line is for machines: key=value pairs.
+material is its folder's, or one that OTHER_NAMES has for it; any other is wrong. `--questions` adds what recycle_info
+measures of itself, in a process of its own. Each section is a function that yields rows, listed in `sections`. The last
+line is for machines: key=value pairs.
 """
 
 import argparse
@@ -38,13 +38,13 @@ from workers.ai.vision import HEAD, EmbeddedVision
 from workers.journal import Journal
 from workers.storage import photo
 
-# What other collections call our materials.
+# What other collections' names mean here. A carton may hold milk or shoes, and plastic is sorted by its form.
 OTHER_NAMES = {
-    "TRASH": "GENERAL",
-    "CARTON": "CARDBOARD",
-    "ALUMINIUM": "METAL",
-    "ALUMINUM": "METAL",
-    "OTHER_PLASTICS": "PLASTIC",
+    "TRASH": {"GENERAL"},
+    "CARTON": {"CARDBOARD", "PAPER_PACK"},
+    "ALUMINIUM": {"METAL"},
+    "ALUMINUM": {"METAL"},
+    "OTHER_PLASTICS": {"PLASTIC", "VINYL", "STYROFOAM"},
 }
 # A phone's photo, and what the image-uploader makes of one.
 RAW, CLEANED = (4000, 3000), (1024, 768)
@@ -71,11 +71,11 @@ class Row:
 
 
 def judge(vision: EmbeddedVision, photos: Iterable[tuple[bytes, str]], name: str) -> Iterator[Row]:
-    """Rows on photos and their materials; what the wrong ones became goes to standard output before the table."""
+    """Rows on photos and their folders' names; what the wrong ones became goes to standard output before the table."""
     sights, truth = [], []
-    for data, material in photos:
+    for data, folder in photos:
         sights.append(vision.look(data))
-        truth.append(material)
+        truth.append(folder)
     sys.stdout.write(f"{name}\n{table(sights, truth)}\n")
     yield Row(f"{name}_photos", len(sights))
     asked = {"accuracy": 0.92, "sure": 0.85, "sure_accuracy": 0.95} if name == "val" else {}
@@ -84,21 +84,25 @@ def judge(vision: EmbeddedVision, photos: Iterable[tuple[bytes, str]], name: str
         yield Row(f"{name}_{key}", value, f">= {asked[key]}" if key in asked else "")
 
 
+def is_right(sight: Sight, folder: str) -> bool:
+    return sight.material in OTHER_NAMES.get(folder, {folder})
+
+
 def table(sights: Sequence[Sight], truth: Sequence[str]) -> str:
-    """Per material: photos, the share that is right, the share answered for sure, and what the wrong ones became."""
-    lines = [f"{'material':<10} {'photos':>6} {'right':>6} {'sure':>6}  taken for\n"]
-    for material in sorted(set(truth), key=MATERIALS.index):
-        seen = [sight for sight, of in zip(sights, truth, strict=True) if of == material]
-        right = np.mean([sight.material == material for sight in seen])
+    """Per name: photos, the share that is right, the share answered for sure, and what the wrong ones became."""
+    lines = [f"{'name':<14} {'photos':>6} {'right':>6} {'sure':>6}  taken for\n"]
+    for folder in sorted(set(truth)):
+        seen = [sight for sight, of in zip(sights, truth, strict=True) if of == folder]
+        right = np.mean([is_right(sight, folder) for sight in seen])
         sure = np.mean([not sight.unsure for sight in seen])
-        wrong = Counter(sight.material for sight in seen if sight.material != material)
+        wrong = Counter(sight.material for sight in seen if not is_right(sight, folder))
         taken = " ".join(f"{name} {count}" for name, count in wrong.most_common())
-        lines.append(f"{material:<10} {len(seen):>6} {right:>6.3f} {sure:>6.3f}  {taken}".rstrip() + "\n")
+        lines.append(f"{folder:<14} {len(seen):>6} {right:>6.3f} {sure:>6.3f}  {taken}".rstrip() + "\n")
     return "".join(lines)
 
 
 def summarise(sights: Sequence[Sight], truth: Sequence[str]) -> dict[str, float]:
-    right = np.array([sight.material == of for sight, of in zip(sights, truth, strict=True)])
+    right = np.array([is_right(sight, of) for sight, of in zip(sights, truth, strict=True)])
     sure = np.array([not sight.unsure for sight in sights])
     confidence = np.array([sight.material_confidence for sight in sights])
     return {
@@ -117,15 +121,14 @@ def vary_val(data: Path) -> Iterator[tuple[bytes, str]]:
 
 
 def find_elsewhere(folder: Path) -> Iterator[tuple[bytes, str]]:
-    """The photos of a folder of folders. Raises ValueError for a folder that names no material."""
+    """The photos of a folder of folders with their folder's name. Raises ValueError for one that names no material."""
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         name = place.name.upper().replace(" ", "_")
-        material = OTHER_NAMES.get(name, name)
-        if material not in MATERIALS:
-            raise ValueError(f"{place} names no material: {', '.join(MATERIALS)}")
+        if name not in {*MATERIALS, *OTHER_NAMES}:
+            raise ValueError(f"{place} names no material: {', '.join((*MATERIALS, *OTHER_NAMES))}")
         for path in sorted(place.rglob("*")):
             if path.suffix.lower() in PHOTO_SUFFIXES:
-                yield path.read_bytes(), material
+                yield path.read_bytes(), name
 
 
 def time_looks(vision: EmbeddedVision, data: Path) -> Iterator[Row]:

@@ -17,20 +17,23 @@ UNKNOWN = "UNKNOWN"
 # TrashNet's six in its order; its "trash" is GENERAL.
 WASTE = ("CARDBOARD", "GLASS", "METAL", "PAPER", "PLASTIC", "GENERAL")
 # In the order of the head's outputs; UNKNOWN is a ground with nothing on it.
-KINDS = (*WASTE, "PAPER_PACK", "FOOD", UNKNOWN)
-OTHER_MATERIALS = ("VINYL", "STYROFOAM", "TEXTILE", "BATTERY", "LIGHTING", "ELECTRONICS", "WOOD", "CERAMIC")
-MATERIALS = (*WASTE, "PAPER_PACK", "FOOD", *OTHER_MATERIALS, UNKNOWN)
+KINDS = (*WASTE, "PAPER_PACK", "FOOD", "TEXTILE", "BATTERY", "VINYL", "STYROFOAM", UNKNOWN)
+OTHER_MATERIALS = ("LIGHTING", "ELECTRONICS", "WOOD", "CERAMIC")
+MATERIALS = (*KINDS, *OTHER_MATERIALS)
+# What ImageNet's classes are asked for: what the head cannot name, or knows too little of (its GENERAL is scraps and
+# masks, not umbrellas; its TEXTILE clothes and shoes, not curtains).
+OUTSIDE = frozenset({*OTHER_MATERIALS, "GENERAL", "TEXTILE"})
 
 IMAGENET_CLASSES = 1000
 # Animals, land and people: nothing that goes in a bin.
 NOT_WASTE = (*range(398), *range(970, 981), *range(981, 984))
 
 # Belief in things the head does not know counts from OUTSIDE_FROM times the head's own confidence, and in full
-# OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet, and a foil tray with a pie in it is a pie.
-# In between it makes the head's answer a question before it takes its place.
+# OUTSIDE_RAMP above that: crumpled paper looks like many things to ImageNet. In between it makes the head's answer a
+# question before it takes its place.
 OUTSIDE_FROM, OUTSIDE_RAMP = 0.8, 0.25
 # Below this calibrated probability the answer is a question. The model card shows what is right above it.
-SURE = 0.72
+SURE = 0.75
 # The share of ImageNet's belief that an item needs, and a label to be worth showing.
 ITEM_FROM = 0.3
 LABEL_FROM = 0.05
@@ -84,7 +87,7 @@ def fuse(
     table: ImagenetItems,
     halves: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> Sight:
-    """`head` [9]: calibrated probabilities of KINDS; `imagenet` [1000]: probabilities of its classes; `halves`: as
+    """`head`: calibrated probabilities of KINDS; `imagenet` [1000]: probabilities of its classes; `halves`: as
     `head`, of opposite halves of the photo.
 
     The more of ImageNet's belief lies outside what the head knows, and the less sure the head is, the more of the
@@ -104,8 +107,9 @@ def fuse(
     item_key, item_confidence = _find_item(imagenet, material, table)
     # Half of TrashNet's trash is film wrappers, which Korea recycles: without a name for the thing, ask.
     maybe_film = material == "GENERAL" and item_key is None
-    if maybe_film:
-        others = [("VINYL", confidence / 2), *(pair for pair in others if pair[0] != "VINYL")]
+    if maybe_film and not several:
+        film = max(beliefs["VINYL"], confidence / 2)
+        others = [("VINYL", film), *(pair for pair in others if pair[0] != "VINYL")]
     labels = sorted(((name, float(imagenet[index])) for index, name in table.names.items()), key=lambda pair: -pair[1])
     return Sight(
         material=material,
@@ -129,11 +133,10 @@ def _find_several(halves: Sequence[tuple[np.ndarray, np.ndarray]]) -> set[str]:
 
 
 def _outside_belief(imagenet: np.ndarray, table: ImagenetItems) -> dict[str, float]:
-    """Belief per material that the head cannot name or knows too little of: its GENERAL is scraps, not umbrellas, and
-    its FOOD raw fruit and vegetables."""
+    """Belief per material of OUTSIDE, and under UNKNOWN in what is no waste."""
     outside = {UNKNOWN: float(imagenet[list(NOT_WASTE)].sum())}
     for index, material in table.materials.items():
-        if material in OTHER_MATERIALS or material in {"FOOD", "GENERAL"}:
+        if material in OUTSIDE:
             outside[material] = outside.get(material, 0) + float(imagenet[index])
     return outside
 

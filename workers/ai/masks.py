@@ -1,4 +1,4 @@
-"""Finds the thing in each training photo, so that it can be put on another ground. Training only.
+"""Finds the thing in photos of TrashNet, RealWaste and drink cartons, to put it on another ground. Training only.
 
 usage: python -m workers.ai.masks MODEL_DIR DATA_DIR REALWASTE_DIR GROCERY_DIR MASKS_DIR
 

@@ -2,11 +2,17 @@
 
 DATA_DIR: TrashNet, `train/` and `val/` with six folders each. REALWASTE_DIR: the folder `RealWaste` of that dataset
 (S. Single, S. Iranmanesh, R. Raad, 2023, UCI Machine Learning Repository, CC BY 4.0): what people really threw away,
-crushed and dirty, each thing by itself. GROCERY_DIR: the folder `dataset` of the Grocery Store dataset (M. Klasson,
-C. Zhang, H. Kjellström, 2019, MIT licence): drink cartons, fruit and vegetables, taken with a phone, which are two more
-kinds and the grounds that things are put on. MASKS_DIR: what workers/ai/masks.py wrote.
+crushed and dirty, each thing by itself. WEB_DIR: things as shops, homes and streets show them, which two people
+gathered: the Garbage Dataset (S. Kunwar, 2024, MIT, kaggle.com/datasets/sumn2u/garbage-classification-v2; of it
+`standardized_256`, "glass_12.jpg") and Garbage Classification 3, version 2 "GC1" (Roboflow, exported in November 2021,
+CC BY 4.0; "glass12_jpg.rf….jpg"), anywhere below the folder; web.csv says which photos are used and as what.
+GROCERY_DIR: the folder `dataset` of the Grocery Store dataset (M. Klasson, C. Zhang, H. Kjellström, 2019, MIT): drink
+cartons, fruit and vegetables, taken with a phone, and the grounds that things are put on. MASKS_DIR: what
+workers/ai/masks.py wrote.
 """
 
+import csv
+import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from workers.ai.augment import (
+    FRAMES,
     Cutout,
     Grounds,
     compose,
@@ -28,7 +35,7 @@ from workers.ai.augment import (
     to_image,
     vary,
 )
-from workers.ai.evidence import KINDS
+from workers.ai.evidence import KINDS, UNKNOWN
 from workers.ai.vision import SIZE
 
 # TrashNet's folders, in the order of KINDS.
@@ -36,7 +43,7 @@ FOLDERS = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 # Those that fill their photo, which RealWaste's do not.
 SHEETS = ("cardboard", "paper")
 # RealWaste's folders that are used, and their kinds. Of its plastic, by number, wrappers and bags are film, which Korea
-# collects apart and TrashNet has among its trash, and foam is neither; both lists were made by eye.
+# collects apart and TrashNet has among its trash, and foam is collected apart too; both lists were made by eye.
 REAL_FOLDERS = {"Glass": "GLASS", "Metal": "METAL", "Paper": "PAPER", "Plastic": "PLASTIC"}
 FILM = {
     *range(53, 57), 58, 61, *range(151, 157), 158, 159, 164, 165, 184, 187, 188, 191, *range(193, 197), 247, 248, 280,
@@ -48,16 +55,26 @@ FOAM = {259, 260, 261, 268, 279, 326, *range(370, 379), 380, 393}
 PACKS = ("Juice", "Milk", "Oat-Milk", "Oatghurt", "Sour-Milk", "Soy-Milk", "Yoghurt")
 PACK_PHOTOS = {"train": 450, "test": 160}
 GROUND_PHOTOS = 1200
-SHARES = (0.14, 0.14, 0.14, 0.14, 0.14, 0.06, 0.09, 0.06, 0.09)
+# What is used of WEB_DIR: what a name begins with, what it is, and the numbers that follow. TrashNet's photos, of which
+# both collections are full, are not among them, nor any seen to be of doubtful kind. MODEL_CARD.md says how.
+WEB, HELD = Path(__file__).parent / "web.csv", 10
+# The bars beside the photos of one of the two, in each channel, and how much of a line they fill at least.
+BAR, BAR_TOLERANCE, BAR_SHARE = 114, 4, 0.97
+SHARES = {
+    "CARDBOARD": 0.11, "GLASS": 0.12, "METAL": 0.13, "PAPER": 0.12, "PLASTIC": 0.14, "GENERAL": 0.06,
+    "PAPER_PACK": 0.07, "FOOD": 0.05, "TEXTILE": 0.05, "BATTERY": 0.04, "VINYL": 0.05, "STYROFOAM": 0.02,
+    "UNKNOWN": 0.04,
+}  # fmt: skip
 PHOTO_SIDE, GROUND_SIDE = 320, 400
 SEED = 7
 
 
 class Folders(NamedTuple):
-    """Those of the docstring above. real_waste: None to do without."""
+    """Those of the docstring above."""
 
     data: Path
-    real_waste: Path | None
+    real_waste: Path
+    web: Path
     groceries: Path
     masks: Path
 
@@ -89,9 +106,48 @@ def list_real_waste(folder: Path) -> list[tuple[Path, int]]:
             raise ValueError(f"{folder / name} holds no .jpg")
         for path in paths:
             number = int(path.stem.rpartition("_")[2]) if name == "Plastic" else 0
-            if number not in FOAM:
-                photos.append((path, KINDS.index("GENERAL" if number in FILM else kind)))
+            its = "VINYL" if number in FILM else "STYROFOAM" if number in FOAM else kind
+            photos.append((path, KINDS.index(its)))
     return photos
+
+
+def list_web(folder: Path) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
+    """The photos that web.csv names with their kind: those to train on, and every tenth, to measure on. Raises
+    ValueError where one is missing or there twice."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.jp*g")):
+        if match := re.match(r"[a-z]+_?\d+", path.name):
+            if match.group() in found:
+                raise ValueError(f"{folder} holds {match.group()} twice")
+            found[match.group()] = path
+    photos: list[tuple[Path, int]] = []
+    held: list[tuple[Path, int]] = []
+    with WEB.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for place, number in enumerate(parse_numbers(row["numbers"])):
+                name = f"{row['name']}{number}"
+                if name not in found:
+                    raise ValueError(f"{folder} holds no {name}")
+                (held if place % HELD == HELD - 1 else photos).append((found[name], KINDS.index(row["kind"])))
+    return photos, held
+
+
+def parse_numbers(text: str) -> list[int]:
+    """The numbers of "1-3 7": 1, 2, 3 and 7."""
+    numbers = []
+    for part in text.split():
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def trim_bars(image: Image.Image) -> Image.Image:
+    """Without the bars that some photos were made square with."""
+    bar = (np.abs(np.asarray(image, np.int16) - BAR) <= BAR_TOLERANCE).all(axis=2)
+    rows, columns = (np.flatnonzero(bar.mean(axis=axis) < BAR_SHARE) for axis in (1, 0))
+    if not len(rows) or not len(columns):
+        return image
+    return image.crop((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
 
 
 def list_groceries(folder: Path, *groups: str) -> list[Path]:
@@ -138,30 +194,34 @@ class Album:
     """All training photos in memory, and the views made of them."""
 
     def __init__(self, folders: Folders):
-        data, real_waste, groceries, masks = folders
-        real = list_real_waste(real_waste) if real_waste else []
+        data, real_waste, web, groceries, masks = folders
         shop = [(path, KINDS.index("PAPER_PACK")) for path in list_packs(groceries, "train")]
-        food = list_groceries(groceries / "train", "Fruit", "Vegetables")
         # By kind, the collections that have it.
         self._photos: list[list[list[Photo]]] = [[] for _ in KINDS]
-        for collection in (list_photos(data / "train"), real, shop):
+        for collection in (list_photos(data / "train"), list_real_waste(real_waste), shop):
             for kind in {kind for _, kind in collection}:
                 photos = [
                     open_with_mask(path, masks, path.parent.name in SHEETS) for path, its in collection if its == kind
                 ]
                 self._photos[kind].append(photos)
-        self._photos[KINDS.index("FOOD")] = [[Photo(open_photo(path), None) for path in food]]
+        food = [Photo(open_photo(path), None) for path in list_groceries(groceries / "train", "Fruit", "Vegetables")]
+        self._photos[KINDS.index("FOOD")].append(food)
+        chosen, _ = list_web(web)
+        for kind in {kind for _, kind in chosen}:
+            photos = [Photo(trim_bars(open_photo(path)), None) for path, its in chosen if its == kind]
+            self._photos[kind].append(photos)
         self._grounds = _open_grounds(groceries / "train")
 
     def view(self, number: int) -> tuple[np.ndarray, int]:
-        """View `number`, uint8 [224, 224, 3], and its kind. The same number gives the same view."""
+        """View `number`, uint8 [280, 280, 3], and its kind. The same number gives the same view."""
         random = np.random.default_rng([SEED, number])
-        kind = int(random.choice(len(KINDS), p=SHARES))
-        collections = self._photos[kind]
-        if not collections:
+        kind = int(random.choice(len(KINDS), p=[SHARES[name] for name in KINDS]))
+        if KINDS[kind] == UNKNOWN:
             return to_square(self._bare(random)), kind
-        # Each collection as often, however many photos it has.
-        photos = collections[random.integers(len(collections))]
+        collections = self._photos[kind]
+        # A small collection more often than its size, and yet its few photos not all the time.
+        weights = np.sqrt([len(photos) for photos in collections])
+        photos = collections[random.choice(len(collections), p=weights / weights.sum())]
         photo, other = (photos[k] for k in random.integers(len(photos), size=2))
         things = [part.thing for part in (photo, other) if part.thing]
         if photo.thing is None:
@@ -172,11 +232,11 @@ class Album:
     def _bare(self, random):
         """A ground with nothing on it: made up, or a photo so blurred that no thing is left."""
         if random.random() < 0.5:
-            image = to_image(make_ground((256, 256), random))
+            image = to_image(make_ground(FRAMES[0], random))
         else:
             cells = int(random.integers(12, 40))
-            image = self._grounds.pick((256, 256), random).resize((cells, cells))
-            image = image.resize((256, 256), Image.Resampling.BICUBIC)
+            image = self._grounds.pick(FRAMES[0], random).resize((cells, cells))
+            image = image.resize(FRAMES[0], Image.Resampling.BICUBIC)
         return retake(relight(image, random), random)
 
 
@@ -215,10 +275,9 @@ def _make_view(number: int) -> tuple[np.ndarray, int]:
 
 
 def make_views(folders: Folders, work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The album's first views, uint8 [count, 224, 224, 3], and their kinds [count]. They are made on two cores into the
-    folder `work` (150 kB a view), and taken from there the next time."""
-    name = f"{count}{'' if folders.real_waste else '_without_real_waste'}.npy"
-    pixels_path, kinds_path = work / f"views_{name}", work / f"kinds_{name}"
+    """The album's first views, uint8 [count, 280, 280, 3], and their kinds [count]. They are made on two cores into the
+    folder `work` (235 kB a view), and taken from there the next time: empty it when what makes them has changed."""
+    pixels_path, kinds_path = work / f"views_{count}.npy", work / f"kinds_{count}.npy"
     if not kinds_path.is_file():
         work.mkdir(parents=True, exist_ok=True)
         pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, SIZE, SIZE, 3))
@@ -232,5 +291,5 @@ def make_views(folders: Folders, work: Path, count: int) -> tuple[np.ndarray, np
 
 
 def to_square(image: Image.Image) -> np.ndarray:
-    """The whole frame squeezed into uint8 [224, 224, 3], as vision.to_pixels does it."""
+    """The whole frame squeezed into uint8 [280, 280, 3], as vision.to_pixels does it."""
     return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC, reducing_gap=2.0), np.uint8)

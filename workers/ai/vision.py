@@ -9,18 +9,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from services.kit.pictures import UNREADABLE
 from workers.ai import evidence
-from workers.ai.evidence import Sight
+from workers.ai.evidence import KINDS, Sight
 
 HERE = Path(__file__).parent
 HEAD = HERE / "head.npz"
 ITEMS = HERE / "imagenet_items.csv"
+CPU = Path("/proc/cpuinfo")
 
-SIZE = 224
+SIZE = 280
 # Enough for any phone; a claim above it is refused before a pixel is decoded.
 MAX_PIXELS = 25_000_000
 # A JPEG is decoded at a fraction of its size as long as both sides keep this much: above SIZE, so nothing is lost.
 DECODE_SIZE = 320
-CENTRE = 0.8
 
 
 # Its warning of size is an exception where warnings are errors.
@@ -53,24 +53,14 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def to_pixels(image: Image.Image) -> np.ndarray:
-    """float32 [3, 224, 224] as the backbone wants it. The whole frame is squeezed into the square, as in training."""
+    """float32 [3, 280, 280] as the backbone wants it. The whole frame is squeezed into the square, as in training."""
     small = image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return ((np.asarray(small, np.float32) - 127) / 128).transpose(2, 0, 1)
 
 
-def crop_centre(image: Image.Image) -> Image.Image:
-    width, height = image.size
-    left, top = round(width * (1 - CENTRE) / 2), round(height * (1 - CENTRE) / 2)
-    return image.crop((left, top, max(width - left, left + 1), max(height - top, top + 1)))
-
-
-def to_views(image: Image.Image) -> np.ndarray:
-    """float32 [2, 3, 224, 224]: the photo, and its centre mirrored. They err apart; their mean errs less."""
-    return np.stack([to_pixels(image), to_pixels(ImageOps.mirror(crop_centre(image)))])
-
-
 def halve(maps: np.ndarray) -> np.ndarray:
-    """Maps [channels, 7, 7] to the means [2, 2, channels] of left and right, of top and bottom, without the middle."""
+    """Maps [channels, side, side] to the means [2, 2, channels] of left and right, of top and bottom, without the
+    middle."""
     side = maps.shape[-1] // 2
     halves = (maps[:, :, :side], maps[:, :, -side:]), (maps[:, :side], maps[:, -side:])
     return np.stack([[half.mean(axis=(1, 2)) for half in pair] for pair in halves])
@@ -81,8 +71,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponent / exponent.sum(axis=-1, keepdims=True)
 
 
+def has_vnni() -> bool:
+    """Whether the processor is known to sum products of bytes without overflow."""
+    return CPU.is_file() and "vnni" in CPU.read_text()
+
+
 class Backbone:
-    """EfficientNet-Lite0 as workers.ai.backbone builds it. Threads may share one."""
+    """The two networks as workers.ai.backbone builds them. Threads may share one."""
 
     def __init__(self, path: Path, threads: int = 1):
         options = onnxruntime.SessionOptions()
@@ -90,12 +85,24 @@ class Backbone:
         options.inter_op_num_threads = 1
         # One photo at a time needs little; the arena would keep the largest batch ever seen.
         options.enable_cpu_mem_arena = False
+        if not has_vnni():
+            # Without it onnxruntime's sums of products of bytes overflow unless told to take care, at twice the time.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """pixels [n, 3, 224, 224] to features [n, 1584, 7, 7] and the last one's ImageNet logits [1, 1000]."""
-        features, logits = self._session.run(["features", "logits"], {"image": pixels})
-        return features, logits
+    def run(self, pixels: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """pixels [n, 3, 280, 280] to the maps of each network, [n, 1584, 7, 7] and [n, 1648, 9, 9], and ImageNet logits
+        [n, 1000]."""
+        *maps, logits = self._session.run(["tuned", "plain", "logits"], {"image": pixels})
+        return maps, logits
+
+    def describe(self, pixels: np.ndarray) -> np.ndarray:
+        """The means of all maps [n, 3232]."""
+        return means(self.run(pixels)[0])
+
+
+def means(maps: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([each.mean(axis=(2, 3)) for each in maps], axis=1)
 
 
 class Head:
@@ -109,15 +116,17 @@ class Head:
                 file[name].astype(np.float32) for name in ("hidden_bias", "out", "out_bias")
             )
             self.temperature = float(file["temperature"])
+        if self._out.shape[1] != len(KINDS):
+            raise ValueError(f"{path.name} knows {self._out.shape[1]} kinds, not {len(KINDS)}")
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Features [..., 1584] to logits [..., kinds], not yet calibrated."""
+        """Features [..., 3232] to logits [..., kinds], not yet calibrated."""
         hidden = np.maximum(features @ self._hidden + self._hidden_bias, 0)
         return hidden @ self._out + self._out_bias
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """The logits of a photo's views [..., views, kinds] to probabilities [..., kinds]."""
-        return softmax(logits.mean(axis=-2) / self.temperature)
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Features [..., 3232] to probabilities [..., kinds]."""
+        return softmax(self.logits(features) / self.temperature)
 
 
 class EmbeddedVision:
@@ -128,7 +137,11 @@ class EmbeddedVision:
 
     def look(self, image_bytes: bytes) -> Sight:
         """Says what the photo shows. Raises NotAnImage for bytes that cannot be read as one."""
-        maps, imagenet = self._backbone.run(to_views(open_image(image_bytes)))
-        probabilities = self._head.probabilities(self._head.logits(maps.mean(axis=(2, 3))))
-        halves = self._head.probabilities(self._head.logits(halve(maps[0]))[..., None, :])
-        return evidence.fuse(probabilities, softmax(imagenet[0]), self._items, halves)
+        maps, imagenet = self._backbone.run(to_pixels(open_image(image_bytes))[None])
+        halves = np.concatenate([halve(each[0]) for each in maps], axis=-1)
+        return evidence.fuse(
+            self._head.probabilities(means(maps)[0]),
+            softmax(imagenet[0]),
+            self._items,
+            self._head.probabilities(halves),
+        )

