@@ -71,21 +71,21 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponent / exponent.sum(axis=-1, keepdims=True)
 
 
-def has_vnni() -> bool:
-    """Whether the processor is known to sum products of bytes without overflow."""
-    return CPU.is_file() and "vnni" in CPU.read_text()
+def has_vnni(cpu: Path) -> bool:
+    """Whether the processor that the file describes is known to sum products of bytes without overflow."""
+    return cpu.is_file() and "vnni" in cpu.read_text()
 
 
 class Backbone:
     """The two networks as workers.ai.backbone builds them. Threads may share one."""
 
-    def __init__(self, path: Path, threads: int = 1):
+    def __init__(self, path: Path, threads: int = 1, cpu: Path = CPU):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # One photo at a time needs little; the arena would keep the largest batch ever seen.
         options.enable_cpu_mem_arena = False
-        if not has_vnni():
+        if not has_vnni(cpu):
             # Without it onnxruntime's sums of products of bytes overflow unless told to take care, at twice the time.
             options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

